@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 
 from mlpatterns.scaffold.imports import import_lines, imported
-from mlpatterns.scaffold.statements import names_used, reached, segments
+from mlpatterns.scaffold.statements import names_used, needed_statements, segments
 
 __all__ = ["composition"]
 
@@ -18,7 +18,7 @@ def composition(text: str, roots: Iterable[str] = ("build", "app")) -> str:
         roots: names of the top level; those that are not defined are left out.
     """
     body = ast.parse(text).body
-    kept = reached(body, roots)
+    kept = needed_statements(body, roots)
     used = set[str]().union(*map(names_used, kept))
     entries = [entry for entry in imported(body) if entry.bound in used and not entry.typing]
     return "\n".join([*import_lines(entries), *segments(text, kept)])

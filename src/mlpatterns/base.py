@@ -127,7 +127,7 @@ def name_of(part: Predictor) -> str:
         CompositionError: `part` is not a predictor.
     """
     if isinstance(part, type) or not (hasattr(part, "predict") and isinstance(getattr(part, "name", None), str)):
-        raise CompositionError(f"a piece wraps predictors, and {kind_of(part)} is none; {as_predictor(part)}")
+        raise CompositionError(f"a piece wraps predictors, and {kind_of(part)} is not one; {as_predictor(part)}")
     return part.name
 
 

@@ -81,9 +81,9 @@ class TensorSpec(Struct, frozen=True):
         if self.missing and not self.datatype.startswith("FP"):
             raise InvalidSpec(f"{what}: only FP16, FP32 and FP64 have a NaN for missing values")
         if len(set(self.fields)) < len(self.fields):
-            raise InvalidSpec(f"{what} has two columns of one name; give each its own")
+            raise InvalidSpec(f"{what} has two columns with the same name; give each its own")
         if self.missing_fields and not (self.missing and {*self.missing_fields} <= {*self.fields}):
-            raise InvalidSpec(f"{what}: missing_fields are columns, of a tensor with missing=True")
+            raise InvalidSpec(f"{what}: missing_fields must be columns of a tensor with missing=True")
 
 
 class ModelMetadata(Struct, frozen=True):
@@ -181,7 +181,9 @@ def _spelt(given: object) -> str | None:
 
 def _shape(what: str, given: object) -> tuple[int, ...]:
     if not isinstance(given, list | tuple):
-        raise InvalidSpec(f"{what}: the shape {_brief(given)} must be a tuple with a size for each axis, as (-1, 4)")
+        raise InvalidSpec(
+            f"{what}: the shape {_brief(given)} must be a tuple with a size for each axis, such as (-1, 4)"
+        )
     named = [size is None or (isinstance(size, str) and not size.lstrip("-").isdigit()) for size in given]
     sizes = tuple(-1 if free else size for free, size in zip(named, given, strict=True))
     if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < -1 for size in sizes):

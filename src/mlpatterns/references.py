@@ -63,7 +63,7 @@ def parse_reference(text: str) -> Reference:
     if not chosen and text.lower().endswith(SUFFIX) and "://" not in text:
         return FileReference(Path(text))
     if not match:
-        raise WrongUse(f"{text!r} is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE.onnx")
+        raise WrongUse(f"{text!r} is not a model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE.onnx")
     version = match["version"]
     return RegisteredReference(match["name"], match["alias"] or DEFAULT_ALIAS, int(version) if version else None)
 

@@ -157,7 +157,7 @@ class ServerProcess:
                     await asyncio.sleep(LOOK_EVERY)
         how = f"was not ready within {patience:g} s" if self.status is None else f"ended with status {self.status}"
         words = "\n".join(self.output.strip().splitlines()[-LAST_WORDS:])
-        raise UserError(f"the server process {how}; the last it wrote: {words or 'nothing'}")
+        raise UserError(f"the server process {how}; its last output: {words or 'nothing'}")
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal, waits for the end of the process and returns its exit status; after 30 s it sends SIGKILL."""

@@ -23,7 +23,7 @@ __all__ = ["Service", "find_service"]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
-@piece(lambda inner, _: Service("service", inner), drawn="border")
+@piece(lambda inner, _: Service("service", inner), diagram="border")
 class Service(Wrapper):
     """Gives `predictor` a name under which it can run in another process.
 

@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["awaited", "called", "is_cancellation", "kind_of", "of_its_own", "told"]
+__all__ = ["await_user_code", "call_user_code", "is_cancellation", "kind_of", "text_for_client", "user_exc_info"]
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ READ_ONLY = ("read-only", "not writable", "not writeable", "set WRITEABLE flag")
 ENDS_OTHERS = (StopIteration, StopAsyncIteration, CancelledError)  # ordinary errors, but harmful in a task or a future
 
 
-def called(function: Callable[..., T], *arguments: Any) -> T:
+def call_user_code(function: Callable[..., T], *arguments: Any) -> T:
     """The result of `function`.
 
     Raises:
@@ -40,11 +40,11 @@ def called(function: Callable[..., T], *arguments: Any) -> T:
         raise RuntimeError(f"it raised {type(error).__name__}: {error}") from error
 
 
-async def awaited(work: Awaitable[T]) -> T:
+async def await_user_code(work: Awaitable[T]) -> T:
     """The result of an awaitable of user code.
 
     Raises:
-        Exception, RuntimeError: as in `called`.
+        Exception, RuntimeError: as in `call_user_code`.
         CancelledError: the current task was cancelled.
     """
     try:
@@ -63,14 +63,15 @@ def is_cancellation(error: BaseException) -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def told(error: BaseException, otherwise: str) -> str:
+def text_for_client(error: BaseException, otherwise: str) -> str:
     """The text for the client about an error of a model: that the model wrote into its input, else `otherwise`."""
     return WRITES if isinstance(error, WRITE_ERRORS) and any(words in str(error) for words in READ_ONLY) else otherwise
 
 
-def of_its_own(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-    """`error` as the `exc_info` of a log record. Its traceback starts in the user's code; a note holds `told`."""
-    said = told(error, "")
+def user_exc_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """`error` as the `exc_info` of a log record. Its traceback starts in the user's code; a note holds the text
+    for the client, if there is one."""
+    said = text_for_client(error, "")
     if said and said not in getattr(error, "__notes__", ()):
         error.add_note(said)
     frames = error.__traceback__

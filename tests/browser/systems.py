@@ -23,8 +23,8 @@ from mlpatterns.server.app import App, serve
 from mlpatterns.server.servable import PlainApp
 from mlpatterns.service import Service
 from mlpatterns.settings import Settings
-from unit.server.desk import Desk
 from unit.server.doubles import iris
+from unit.server.operations_piece import OperationsPiece
 
 __all__ = ["NOBODY", "gallery", "png", "started"]
 
@@ -41,7 +41,7 @@ def gallery(home: Path = Path("nowhere")) -> Gallery:
         "model_db": PlainApp(ModelDB(Settings(home=home))),
         "web_single": serve(iris),
         "horizontal_microservice": serve(fan_out),
-        "prediction_cache": serve(lambda: PredictionCache(Desk(keyed()))),
+        "prediction_cache": serve(lambda: PredictionCache(OperationsPiece(keyed()))),
         "synchronous": serve(pictures),
         "condition_based": serve(lambda: {"first": iris(name="first"), "other": iris(name="other")}),
         "prep_pred": serve(lambda: Pipeline(Service("prep", RemoteModel(NOBODY, "prep")), iris(), name="prep_pred")),

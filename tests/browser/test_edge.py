@@ -17,7 +17,7 @@ from mlpatterns.edge.serve import site_app
 from mlpatterns.edge.site import EdgeModel, build_site
 from mlpatterns.metadata import Array
 from mlpatterns.settings import Settings
-from mlpatterns.testing.edge_trial import Loaded, answers_in_python
+from mlpatterns.testing.edge_trial import DownloadedSite, answers_in_python
 from mlpatterns.training import run
 from mlpatterns.user_errors import UserError
 from services import unreachable
@@ -185,7 +185,7 @@ def test_all_images_have_the_same_label_in_the_browser_as_in_python(
     from mlpatterns.edge.site import SITE, Site
 
     rows = (digits[0] / 16).reshape(len(digits[0]), -1)
-    loaded = Loaded(msgspec.json.decode((site / SITE).read_bytes(), type=Site), site, ())
+    loaded = DownloadedSite(msgspec.json.decode((site / SITE).read_bytes(), type=Site), site, ())
     expected = answers_in_python(loaded, rows)
     found: list[Any] = []
     for begin in range(0, len(rows), 200):

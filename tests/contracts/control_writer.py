@@ -20,7 +20,9 @@ from mlpatterns.stores import control_sqlite, open_store, postgres_session, redi
 
 PATIENCE = 60.0  # seconds for a process to do its work
 WRITERS = 25
-CHANGES = 52 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))  # of each of two processes: 1,040 in all in `make chaos`
+CHANGES = 50 * int(
+    os.environ.get("MLPATTERNS_CHAOS", "1")
+)  # of each of two processes: in `make chaos` as many as are kept
 
 
 class Process:

@@ -14,10 +14,10 @@ import pytest
 
 from mlpatterns.errors import Conflict, Overloaded
 from mlpatterns.stores import open_store
-from mlpatterns.stores.jobs import Bounds, Claim, Finish, JobStore, Keeping, NewJob, Swept, Wish
+from mlpatterns.stores.jobs import Bounds, Claim, ClaimRequest, Finish, JobStore, NewJob, Retention, SweepResult
 
 JOBS = 60
-WIDE, KEEPING = Bounds(1000, 10**9), Keeping(3, 60.0, 60.0)
+WIDE, KEEPING = Bounds(1000, 10**9), Retention(3, 60.0, 60.0)
 Stores = Sequence[JobStore]
 
 
@@ -25,9 +25,9 @@ def job(name: str, request: bytes = b"what is asked", timeout: float = 60.0, **f
     return NewJob(name, request, timeout, **fields)
 
 
-def wish(most: int = 10, lease: float = 30.0, hold: float = 60.0, *, alone: bool = True,
-         lost: Callable[[Claim], None] = lambda claim: None) -> Wish:  # fmt: skip
-    return Wish(most, lease, hold, alone, lost)
+def wanted(most: int = 10, lease: float = 30.0, hold: float = 60.0, *, alone: bool = True,
+           lost: Callable[[Claim], None] = lambda claim: None) -> ClaimRequest:  # fmt: skip
+    return ClaimRequest(most, lease, hold, alone, lost)
 
 
 def done(claim: Claim, response: bytes = b"the answer") -> Finish:
@@ -35,7 +35,7 @@ def done(claim: Claim, response: bytes = b"the answer") -> Finish:
 
 
 async def claimed(store: JobStore, *arguments: Any, **options: Any) -> list[Claim]:
-    return list((await store.claim("q", wish(*arguments, **options))).claims)
+    return list((await store.claim("q", wanted(*arguments, **options))).claims)
 
 
 async def state(store: JobStore, name: str) -> str:
@@ -212,7 +212,7 @@ class JobStoreContract:
             await store.enqueue("q", job("a"), WIDE)
             (claim,) = await claimed(store)
             await store.finish("q", Finish(claim, "queued", code="UNAVAILABLE", error="down", delay=0.2))
-            empty = await store.claim("q", wish())
+            empty = await store.claim("q", wanted())
             assert not empty.claims
             assert empty.next_due is not None
             assert 0 < empty.next_due <= 0.2
@@ -234,7 +234,7 @@ class JobStoreContract:
             await store.enqueue("q", job("a"), WIDE)
             (claim,) = await claimed(store, lease=0.5, lost=lost.append)
             time.sleep(0.9)  # the event loop is held up, the lease is not
-            assert await store.sweep("q", KEEPING) == Swept()
+            assert await store.sweep("q", KEEPING) == SweepResult()
             assert await store.finish("q", done(claim))
 
         run(work)
@@ -284,7 +284,7 @@ class JobStoreContract:
                 assert await claimed(store, lease=0.02, hold=0.001)
                 await asyncio.sleep(0.05)
                 swept = await store.sweep("q", KEEPING)
-            assert swept == Swept(1, 1, 0)
+            assert swept == SweepResult(1, 1, 0)
             (letter,) = await store.dead("q", "", 10)
             assert (letter.id, letter.code, letter.attempts) == ("a", "INTERNAL", 3)
             assert "worker ended" in letter.error
@@ -297,7 +297,7 @@ class JobStoreContract:
         async def work(store: JobStore) -> None:
             await store.enqueue("q", job("a", timeout=0.02), WIDE)
             await asyncio.sleep(0.05)
-            assert await store.sweep("q", KEEPING) == Swept(0, 1, 0)
+            assert await store.sweep("q", KEEPING) == SweepResult(0, 1, 0)
             (letter,) = await store.dead("q", "", 10)
             assert letter.code == "DEADLINE"
             assert (await store.figures("q")).dead == 1
@@ -478,7 +478,7 @@ class RandomWorkers:
             claim = self._late.pop(chance.randrange(len(self._late)))
             self.committed[claim.id] += await store.finish("q", done(claim, b"late"))
         if chance.random() < 0.2:
-            await store.sweep("q", Keeping(4, 60, 60))
+            await store.sweep("q", Retention(4, 60, 60))
         if chance.random() < 0.1:
             await store.replay("q", None, 60)
 

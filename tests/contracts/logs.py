@@ -166,15 +166,15 @@ class LogStoreContract(LogSinkContract):
 
     def test_feedback_of_the_same_name_replaces_and_stands_last(self, run: Any) -> None:
         async def work(store: LogStore) -> None:
-            await store.tell([said("a", "label", "x"), said("b", "label", 1), said("a", "converted", True)])
-            first = await store.told()
+            await store.add_feedback([said("a", "label", "x"), said("b", "label", 1), said("a", "converted", True)])
+            first = await store.read_feedback()
             assert [(each.prediction_id, each.value) for each in first.feedback] == [("a", "x"), ("b", 1), ("a", True)]
-            await store.tell([said("a", "label", 0.5)])
-            assert (await store.told(after=first.after)).feedback == (said("a", "label", 0.5),)
-            assert [each.value for each in (await store.told()).feedback] == [1, True, 0.5]
-            assert [each.value for each in (await store.told(prediction_id="a")).feedback] == [True, 0.5]
-            assert [each.value for each in (await store.told(limit=1)).feedback] == [1]
-            assert (await store.told(prediction_id="none")).feedback == ()
+            await store.add_feedback([said("a", "label", 0.5)])
+            assert (await store.read_feedback(after=first.after)).feedback == (said("a", "label", 0.5),)
+            assert [each.value for each in (await store.read_feedback()).feedback] == [1, True, 0.5]
+            assert [each.value for each in (await store.read_feedback(prediction_id="a")).feedback] == [True, 0.5]
+            assert [each.value for each in (await store.read_feedback(limit=1)).feedback] == [1]
+            assert (await store.read_feedback(prediction_id="none")).feedback == ()
 
         run(work)
 
@@ -182,8 +182,8 @@ class LogStoreContract(LogSinkContract):
         values: list[bool | int | float | str] = ["日本\n", "", True, False, 0, 1, -(2**53), 0.1, 1.0]
 
         async def work(store: LogStore) -> None:
-            await store.tell([Feedback(f"id-{n}", "v", value, 1.5, "ann") for n, value in enumerate(values)])
-            told = (await store.told()).feedback
+            await store.add_feedback([Feedback(f"id-{n}", "v", value, 1.5, "ann") for n, value in enumerate(values)])
+            told = (await store.read_feedback()).feedback
             assert [(type(each.value), each.value) for each in told] == [(type(value), value) for value in values]
             assert {(each.at, each.by) for each in told} == {(1.5, "ann")}
 
@@ -192,11 +192,11 @@ class LogStoreContract(LogSinkContract):
     def test_what_was_written_is_there_when_it_is_opened_again(self, run: Any) -> None:
         async def write(store: LogStore) -> None:
             await store.write([FULL])
-            await store.tell([said("a", "label", 1)])
+            await store.add_feedback([said("a", "label", 1)])
 
         async def read(store: LogStore) -> None:
             assert (await self.written(store) == [FULL]) == self.shared
-            assert bool((await store.told()).feedback) == self.shared
+            assert bool((await store.read_feedback()).feedback) == self.shared
 
         run(write)
         run(read)

@@ -13,10 +13,10 @@ from mlpatterns.analysis.hysteresis import AlertState
 from mlpatterns.analysis.profile import DataProfile
 from mlpatterns.errors import Conflict
 from mlpatterns.stores import open_store
-from mlpatterns.stores.monitor import Checkpoint, MonitorStore, OpenWindow, Window
+from mlpatterns.stores.monitor import MonitorCheckpoint, MonitorStore, OpenWindow, Window
 from mlpatterns.user_errors import SettingsError
 
-FULL = Checkpoint(
+FULL = MonitorCheckpoint(
     7, 3, (OpenWindow("iris", "1", 1.0, 2.0, 3, 4, {"a": [1.5, None], "日": ["x", None]}, 1, 4, 2, 1),),
     {"iris:1": AlertState((("a",), ()), ("a",))}, {"iris:1": DataProfile(0, ())},
 )  # fmt: skip
@@ -49,12 +49,12 @@ class MonitorStoreContract:
 
     def test_what_was_saved_is_there_for_who_claims_it_later(self, run: Any) -> None:
         async def write(store: MonitorStore) -> None:
-            assert await store.claim("a", "one") == Checkpoint()
-            await store.save("a", FULL, [window(1)], holder="one", tell=False)
+            assert await store.claim("a", "one") == MonitorCheckpoint()
+            await store.save("a", FULL, [window(1)], holder="one", notify=False)
 
         async def read(store: MonitorStore) -> None:
             assert await store.claim("a", "two") == FULL
-            assert await store.claim("b", "two") == Checkpoint()
+            assert await store.claim("b", "two") == MonitorCheckpoint()
 
         run(write)
         run(read)
@@ -64,10 +64,10 @@ class MonitorStoreContract:
             await store.claim("a", "one")
             await store.claim("a", "two")
             with pytest.raises(Conflict):
-                await store.save("a", FULL, [window(1)], holder="one", tell=False)
+                await store.save("a", FULL, [window(1)], holder="one", notify=False)
             assert await store.windows("a") == ()
-            assert await store.claim("a", "two") == Checkpoint()
-            await store.save("a", FULL, [window(2)], holder="two", tell=False)
+            assert await store.claim("a", "two") == MonitorCheckpoint()
+            await store.save("a", FULL, [window(2)], holder="two", notify=False)
 
         run(work)
 
@@ -75,8 +75,8 @@ class MonitorStoreContract:
         async def work(store: MonitorStore) -> None:
             for path in ("a", "b"):
                 await store.claim(path, "one")
-            await store.save("a", FULL, [window(1), window(2, "2"), window(3)], holder="one", tell=False)
-            await store.save("b", FULL, [window(4)], holder="one", tell=False)
+            await store.save("a", FULL, [window(1), window(2, "2"), window(3)], holder="one", notify=False)
+            await store.save("b", FULL, [window(4)], holder="one", notify=False)
             found = await store.windows("a")
             assert [replace(each, number=0) for each in found] == [window(3), window(2, "2"), window(1)]
             assert [each.began for each in await store.windows("a", version="1")] == [3.0, 1.0]
@@ -89,14 +89,14 @@ class MonitorStoreContract:
         async def work(store: MonitorStore) -> None:
             await store.claim("a", "one")
             changes = [window(1), window(2, raised=("a",)), window(3, cleared=("a",))]
-            await store.save("a", FULL, changes, holder="one", tell=True)
-            await store.save("a", FULL, [window(4, raised=("b",))], holder="one", tell=False)
-            untold = await store.untold("a", 0.0)
-            assert [each.began for each in untold] == [2.0, 3.0]
-            assert [each.began for each in await store.untold("a", 3.0)] == [3.0]
-            await store.told("a", untold[0].number)
-            assert [each.began for each in await store.untold("a", 0.0)] == [3.0]
-            assert await store.untold("b", 0.0) == ()
+            await store.save("a", FULL, changes, holder="one", notify=True)
+            await store.save("a", FULL, [window(4, raised=("b",))], holder="one", notify=False)
+            unnotified = await store.unnotified("a", 0.0)
+            assert [each.began for each in unnotified] == [2.0, 3.0]
+            assert [each.began for each in await store.unnotified("a", 3.0)] == [3.0]
+            await store.mark_notified("a", unnotified[0].number)
+            assert [each.began for each in await store.unnotified("a", 0.0)] == [3.0]
+            assert await store.unnotified("b", 0.0) == ()
 
         run(work)
 
@@ -104,7 +104,7 @@ class MonitorStoreContract:
         async def work(store: MonitorStore) -> None:
             await store.claim("a", "one")
             for number in range(6):
-                await store.save("a", FULL, [window(number)], holder="one", tell=False)
+                await store.save("a", FULL, [window(number)], holder="one", notify=False)
             assert [each.began for each in await store.windows("a")] == [5.0, 4.0, 3.0]
 
         run(work, "?max_windows=3")

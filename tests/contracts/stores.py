@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.stores import open_store
-from mlpatterns.stores.cache import CacheEntry, CacheStore, kept
+from mlpatterns.stores.cache import CacheEntry, CacheStore, owned_copy
 
 
 class CacheStoreContract:
@@ -207,10 +207,10 @@ def entry(value: float) -> CacheEntry:
         "text": np.array([[b"\x00\xff", b""], ["日本".encode(), b"'\"\r\n"]], dtype=object),
     }
     parameters = {"text": "日本", "number": 1, "real": 0.5, "none": None, "on": True}
-    return CacheEntry(kept(InferenceResponse(outputs, "model", "3", "digest", parameters)), 1e9 + value)
+    return CacheEntry(owned_copy(InferenceResponse(outputs, "model", "3", "digest", parameters)), 1e9 + value)
 
 
-SMALL = CacheEntry(kept(InferenceResponse({"p": np.zeros(1, np.float32)}, "model", "3", "digest")), 1e9)
+SMALL = CacheEntry(owned_copy(InferenceResponse({"p": np.zeros(1, np.float32)}, "model", "3", "digest")), 1e9)
 
 
 def same(read: CacheEntry, written: CacheEntry) -> None:

@@ -46,7 +46,7 @@ class Tables(BatchItemsContract):
 class TestSqlite(Tables):
     @pytest.fixture
     def down(self, tmp_path: Path) -> str:
-        (tmp_path / "no.db").write_text("this is no database" * 100)
+        (tmp_path / "no.db").write_text("this is not a database" * 100)
         return f"sqlite:///{tmp_path / 'no.db'}?table=results"
 
     @pytest.fixture

@@ -59,7 +59,7 @@ class Weights(Struct, forbid_unknown_fields=True):
     weights: dict[str, float]
 
 
-class Desk(Wrapper):
+class OperationsPiece(Wrapper):
     """Operations of each kind."""
 
     def __init__(self, inner: Predictor) -> None:
@@ -91,7 +91,7 @@ APPS: dict[str, Any] = {
     "text": lambda: text("text"),
     "image": lambda: text("image"),
     "several": lambda: {"rows": rows(), "pair": pair(), "key": text("key")},
-    "operations": lambda: Desk(rows()),
+    "operations": lambda: OperationsPiece(rows()),
 }
 
 app = serve(APPS[os.environ["MLPATTERNS_TEST_APP"]])

@@ -75,7 +75,7 @@ def test_with_a_control_file_that_cannot_be_used_it_is_not_ready_until_the_file_
     tmp_path: Path,
 ) -> None:
     (tmp_path / "app.py").write_text(APP)
-    (tmp_path / "control.db").write_text("this is no database")
+    (tmp_path / "control.db").write_text("this is not a database")
     environ = {"MLPATTERNS_CONTROL": "sqlite:///control.db"}
     with serving("app.py", cwd=tmp_path, environ=environ, ready="/health/live") as server:
         for _ in range(PATIENCE):

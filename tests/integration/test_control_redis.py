@@ -106,7 +106,7 @@ def test_one_that_would_forget_documents_when_it_is_full_is_refused(server: Redi
         redis.config_set("maxmemory-policy", "allkeys-lru")
         asyncio.run(opened(server.url))  # it is never full
         redis.config_set("maxmemory", "64mb")
-        with pytest.raises(SettingsError, match=r"forgotten when Redis is full \(maxmemory-policy allkeys-lru\): set"):
+        with pytest.raises(SettingsError, match=r"when it is full \(maxmemory-policy allkeys-lru\): set"):
             asyncio.run(opened(server.url))
         redis.config_set("maxmemory-policy", "volatile-lru")
         asyncio.run(opened(server.url))

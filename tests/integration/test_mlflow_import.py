@@ -145,9 +145,9 @@ def test_the_same_version_is_registered_once_unless_it_is_asked_for_again(
     [
         (("models:/inside@nobody",), "has no models:/inside@nobody: "),
         (("models:/nothing/1",), "has no models:/nothing/1: "),
-        (("models:/two words/1",), "'two words' is no name for a model here; give one with --name"),
+        (("models:/two words/1",), "'two words' is not a valid model name here; give one with --name"),
         (("models:/two words/1", "--name", "two"), "the model has no ONNX flavor (it has: python_function); log it"),
-        (("models:/inside/latest",), "is no model of an MLflow registry; write models:/NAME@ALIAS or"),
+        (("models:/inside/latest",), "is not a model of an MLflow registry; write models:/NAME@ALIAS or"),
     ],
 )
 def test_what_cannot_be_imported_is_told_in_one_sentence(

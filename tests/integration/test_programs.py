@@ -54,7 +54,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def next_holder(folder: Path, *before: int) -> Tick:
-    """The first tick of a process that is none of `before`."""
+    """The first tick of a process that is not one of `before`."""
     until(lambda: any(tick.pid not in before for tick in ticks(folder)))
     return next(tick for tick in ticks(folder) if tick.pid not in before)
 

@@ -87,7 +87,7 @@ def test_what_the_service_refuses_is_the_same_error_here(server: Server, service
 
 
 def test_what_does_not_answer_or_is_none_is_said_so(server: Server) -> None:
-    with pytest.raises(UserError, match="is no address of a service"):
+    with pytest.raises(UserError, match="is not the address of a service"):
         RegistryClient("127.0.0.1:8000")
     with pytest.raises(Unavailable, match="the model DB did not answer: "):
         RegistryClient(f"http://127.0.0.1:{free_port()}").project("x")

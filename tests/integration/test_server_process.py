@@ -90,7 +90,7 @@ def test_a_process_that_cannot_start_raises_its_last_words(folder: Path) -> None
         async with process("app.py", service="prat", cwd=folder):
             raise AssertionError("it must not run")
 
-    with pytest.raises(UserError, match=r"(?s)ended with status 2; the last it wrote: .*did you mean 'part'\?"):
+    with pytest.raises(UserError, match=r"(?s)ended with status 2; its last output: .*did you mean 'part'\?"):
         run(main())
 
 
@@ -105,7 +105,7 @@ def test_one_that_never_becomes_ready_and_ignores_the_signal_is_killed(
         async with process("deaf.py", cwd=folder, patience=3):
             raise AssertionError("it must not run")
 
-    with pytest.raises(UserError, match=r"was not ready within 3 s; the last it wrote: it will not start"):
+    with pytest.raises(UserError, match=r"was not ready within 3 s; its last output: it will not start"):
         run(main())
 
 

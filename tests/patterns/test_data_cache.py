@@ -179,7 +179,7 @@ def test_an_unknown_key_is_a_404_and_spoils_no_other() -> None:
         async with client(data_cache.app) as http:
             unknown = await http.post("/predict", json={"data": ["0001", "../0000"]})
             assert unknown.status_code == 404
-            assert "there is no image '../0000'; there is '0000' to '0023'" in unknown.json()["error"]
+            assert "there is no image '../0000'; the keys are '0000' to '0023'" in unknown.json()["error"]
             assert "x-mlp-data-cache" not in unknown.headers
             known = await http.post("/predict", json={"data": "0001"})
             assert (known.status_code, known.headers["x-mlp-data-cache"]) == (200, "hit")

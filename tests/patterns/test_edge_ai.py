@@ -128,7 +128,7 @@ def test_build_and_its_words(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_what_is_no_site_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["edge", "build", "--out", str(tmp_path)]) == 2
-    assert "holds something that is no site of ours" in capsys.readouterr().err
+    assert "holds files that are not a site of mlpatterns" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("home")] == ["notes.txt"]
 
 
@@ -217,7 +217,7 @@ def test_where_it_cannot_be_built_the_other_systems_run(
 
     status, text = asyncio.run(work())
     assert status == 503
-    assert "npm is missing" in text
+    assert "npm, which downloads" in text
 
 
 def test_what_the_site_does_not_have_is_one_sentence_and_health_is_told(tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def test_parameters_that_a_command_set_in_this_home_do_not_reach_the_demo(
 
     async def set_parameters() -> int:
         async with client(app_of(require("parameter_based", "app"))) as http:  # as `run parameter_based` serves it
-            return await parameter_based.told(http, {"thresholds": {"setosa": 0.999}, "active": {"virginica": True}})
+            return await parameter_based.set_parameters(
+                http, {"thresholds": {"setosa": 0.999}, "active": {"virginica": True}}
+            )
 
     async def nothing(_: Mapping[str, str]) -> tuple[()]:
         return ()

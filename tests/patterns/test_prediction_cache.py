@@ -170,7 +170,7 @@ def test_a_key_is_answered_as_in_the_book_and_an_unknown_one_is_a_404() -> None:
             unknown = await http.post("/predict", json={"data": "9999"})
             assert unknown.status_code == 404
             assert unknown.json() == {
-                "error": "stage 'photos/images': there is no image '9999'; there is '0000' to '0023'"
+                "error": "stage 'photos/images': there is no image '9999'; the keys are '0000' to '0023'"
             }
             assert "x-mlp-cache" not in unknown.headers
             assert (await http.get("/cache")).json()["miss"] == 3  # labels are asked for the primary output alone

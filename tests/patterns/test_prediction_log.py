@@ -65,11 +65,11 @@ class Forgetful(PredictionLog):
         await super().start(runtime)
         store: Any = self._queries._store
 
-        async def tell(feedback: list[Feedback]) -> None:
+        async def add_feedback(feedback: list[Feedback]) -> None:
             """It goes nowhere."""
 
         if store is not None:
-            store.tell = tell
+            store.add_feedback = add_feedback
 
 
 class Gullible(PredictionLog):

@@ -66,7 +66,7 @@ def test_each_claim_fails_where_a_monitor_does_not_keep_it(
     replaced: partial[Monitor], claims: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction_monitoring, "Monitor", replaced)
-    monkeypatch.setattr(prediction_monitoring, "told", held)
+    monkeypatch.setattr(prediction_monitoring, "webhook", held)
     assert failing() == claims
 
 
@@ -76,7 +76,7 @@ async def held() -> Row:
 
 def test_a_broken_column_that_is_not_told_in_words_fails_its_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drift, "what_broke", lambda field, column: "")
-    for name in ("quiet", "burst", "told"):
+    for name in ("quiet", "burst", "webhook"):
         monkeypatch.setattr(prediction_monitoring, name, held)
     assert failing() == {STUCK}
 
@@ -88,7 +88,7 @@ def test_a_server_that_does_not_watch_fails_its_claim(served: str, monkeypatch: 
         prediction_monitoring, "SERVED", prediction_monitoring.SERVED.replace("build(interval=0.5)", served)
     )
     monkeypatch.setattr(prediction_monitoring, "ASKED", 10)
-    assert not asyncio.run(prediction_monitoring.told()).holds
+    assert not asyncio.run(prediction_monitoring.webhook()).holds
 
 
 # ---- the book's routes and answers ---------------------------------------------------------------------------------

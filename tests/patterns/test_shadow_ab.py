@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mlpatterns import InferenceRequest, InferenceResponse, Predictor, Shadow, Wrapper
 from mlpatterns.cli import main
 from mlpatterns.patterns.management import shadow_ab
-from mlpatterns.pieces.shadow.mirror import Compared, Mirrored
+from mlpatterns.pieces.shadow.mirror import MirroredRequest, MirrorOutcome
 from mlpatterns.predictor import Runtime
 from mlpatterns.stores import open_store
 from mlpatterns.stores.log import LogQuery, LogStore
@@ -79,7 +79,7 @@ class Forgetful(Shadow):
         assert mirror is not None
         put, dropped = mirror.put, mirror._ends["dropped"]
 
-        def forget(mirrored: Mirrored) -> bool:
+        def forget(mirrored: MirroredRequest) -> bool:
             before = dropped.value
             taken = put(mirrored)
             dropped.set(before)
@@ -91,7 +91,7 @@ class Forgetful(Shadow):
 class Nameless(Shadow):
     """The caller's id is lost on the way."""
 
-    def _ended(self, end: Compared) -> None:
+    def _ended(self, end: MirrorOutcome) -> None:
         end.mirrored.request.context.caller_id = None
         super()._ended(end)
 
@@ -99,7 +99,7 @@ class Nameless(Shadow):
 class Agreeable(Shadow):
     """Nothing differs."""
 
-    def _ended(self, end: Compared) -> None:
+    def _ended(self, end: MirrorOutcome) -> None:
         assert end.found is not None
         super()._ended(replace(end, found=replace(end.found, differ=0, flips={})))
 

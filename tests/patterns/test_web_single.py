@@ -150,7 +150,7 @@ def test_a_server_that_breaks_down_is_one_sentence_and_exit_code_1(
 
     monkeypatch.setattr(web_single, "app", serve(lambda: model(broken)))
     assert main(["demo", "web_single"]) == 1
-    assert "the demo of web_single broke off" in capsys.readouterr().err
+    assert "the demo of web_single failed" in capsys.readouterr().err
 
 
 def test_it_serves_the_model_that_the_settings_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -158,4 +158,4 @@ def test_it_serves_the_model_that_the_settings_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLPATTERNS_MODEL", "other@challenger")
     monkeypatch.setenv("MLPATTERNS_LABELS", str(tmp_path / "labels.txt"))
     built: Any = web_single.build()
-    assert (str(built.reference), built.given.labels) == ("other@challenger", ("a", "b", "c"))
+    assert (str(built.reference), built.overrides.labels) == ("other@challenger", ("a", "b", "c"))

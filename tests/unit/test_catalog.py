@@ -120,10 +120,10 @@ def test_a_system_that_is_in_no_book_has_no_name_there(tmp_path: Path) -> None:
     [
         ("Need: a need", "Need:", "lacks 'Need'"),
         ("Mercari: X", "Mercari:", "lacks 'Mercari'"),
-        ("Need: a need", "Needs: a need", "no key of it"),
-        ("Need: a need", "a need", "no key of it"),
+        ("Need: a need", "Needs: a need", "not one of its keys"),
+        ("Need: a need", "a need", "not one of its keys"),
         ("Need: a need", "Need: a need\nNeed: another", "'Need' twice"),
-        ("Group: serving", "Group: cooking", "'cooking' is none of"),
+        ("Group: serving", "Group: cooking", "'cooking' is not one of"),
         ("Need: a need\nGroup: serving", "Group: serving\nNeed: a need", "must come in the order"),
         ("Title\n\n", "Title\n", "begin with its title"),
     ],

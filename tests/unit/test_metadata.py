@@ -40,7 +40,10 @@ from mlpatterns.user_errors import CompositionError, InvalidSpec
         (("x", "FP32", (-1, 2), "tensor", ("a", "b"), "no"), "missing must be True or False, not 'no'"),
         (("x", "FP32", (-1, 2), "tensor", (), False, (), "no"), "optional must be True or False, not 'no'"),
         (("x", "FP32", (-1, 2), "tensor", ("a", "b"), True, "a"), "missing_fields must be a list of"),
-        (("x", "FP32", (-1, 2), "tensor", ("a", "a")), "tensor 'x' has two columns of one name; give each its own"),
+        (
+            ("x", "FP32", (-1, 2), "tensor", ("a", "a")),
+            "tensor 'x' has two columns with the same name; give each its own",
+        ),
         (("x", list, (-1, 2)), "there is no datatype <class 'list'>"),  # of which numpy would make object
     ],
 )

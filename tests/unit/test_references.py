@@ -71,7 +71,9 @@ def test_the_four_forms(text: str, expected: Reference) -> None:
     ],
 )
 def test_what_is_none_of_them_is_a_sentence_that_shows_them(text: str) -> None:
-    with pytest.raises(UserError, match=r"is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE\.onnx"):
+    with pytest.raises(
+        UserError, match=r"is not a model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE\.onnx"
+    ):
         parse_reference(text)
 
 

@@ -1,4 +1,4 @@
-"""Many tests at once: the share of false ones among those that are called."""
+"""Many tests at once: bounds the share of false alarms among the reported differences."""
 
 from __future__ import annotations
 

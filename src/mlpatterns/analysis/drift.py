@@ -204,7 +204,7 @@ def _categories(field: FieldProfile, column: ColumnValues, bound: float) -> Comp
 
 
 def _used(counts: Array, window: Array) -> tuple[Array, Array]:
-    """Without the bins that neither has."""
+    """The counts without the bins that are empty in both."""
     used = (counts + window) > 0
     return counts[used], window[used]
 

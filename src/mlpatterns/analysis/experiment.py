@@ -44,7 +44,7 @@ class ArmValues(Struct, frozen=True):
     periods: Array | None = None
 
     def within(self, period: int) -> ArmValues:
-        """Those who came in one period."""
+        """The users who came in one period."""
         if self.periods is None:
             return self
         at = self.periods == period

@@ -1,4 +1,4 @@
-"""How one value is made of all that was told of a user."""
+"""How one value is made of all feedback on a user."""
 
 from __future__ import annotations
 

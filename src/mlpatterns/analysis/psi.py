@@ -1,4 +1,4 @@
-"""The population stability index: how far counts in bins are from those of the reference, and how often chance is."""
+"""The population stability index: how far counts in bins are from the reference, and how likely that is by chance."""
 
 from __future__ import annotations
 

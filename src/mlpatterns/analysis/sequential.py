@@ -146,7 +146,7 @@ def minimum_effect(spread: float, users: int, *, wanted: float = 0.8, alpha: flo
 
 @lru_cache(maxsize=64)  # it does not depend on what is measured
 def _detectable(users: int, wanted: float, alpha: float, tuning: float, looks: int) -> float:
-    """In units of the spread's root."""
+    """The smallest difference that is found, in units of the spread's root."""
     low, high = 0.0, 1 / sqrt(users)
     while power(high, 1.0, users, alpha=alpha, tuning=tuning, looks=looks) < wanted:
         low, high = high, 2 * high
@@ -169,7 +169,7 @@ def _boundary(users: float, rho2: float, alpha: float) -> float:
 
 
 def _normal_cdf(z: Array) -> Array:
-    """Of the standard normal distribution, to 1.5e-7: Abramowitz and Stegun, 7.1.26."""
+    """The distribution function of the standard normal distribution, to 1.5e-7: Abramowitz and Stegun, 7.1.26."""
     x = np.abs(z) / np.sqrt(2)
     t = 1 / (1 + 0.3275911 * x)
     tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))

@@ -72,10 +72,10 @@ def _version(asked: bool) -> None:
 def options(
     context: typer.Context,
     home: Annotated[
-        Path | None, typer.Option(help="Where models and all else are kept.", show_default=".mlpatterns")
+        Path | None, typer.Option(help="The folder of the models and of all other data.", show_default=".mlpatterns")
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_version)
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
     """Production machine-learning systems made of one set of small pieces."""

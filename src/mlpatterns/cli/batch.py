@@ -26,14 +26,15 @@ def run(
         str, typer.Argument(metavar="IN", help="FILE.csv, FILE.parquet, or a table: sqlite:///FILE?table=NAME&key=ID.")
     ],
     sink: Annotated[
-        str, typer.Argument(metavar="OUT", help="The same; a .parquet is a folder of parts, a table one to be made.")
+        str,
+        typer.Argument(metavar="OUT", help="The same forms; a .parquet becomes a folder of parts, a table is created."),
     ],
     model: Annotated[str, flag("NAME, NAME@ALIAS, NAME:3 or FILE.onnx.")],
     where: Annotated[str, flag("Rows to take: \"species = 'setosa' and petal_length > 1.5\".")] = "",
     cron: Annotated[str | None, flag("Run at the start and then by this schedule (UTC), until SIGTERM.")] = None,
-    restart: Annotated[bool, flag("Begin anew: what earlier runs wrote there goes.", "--restart")] = False,
+    restart: Annotated[bool, flag("Begin anew, and delete what earlier runs wrote there.", "--restart")] = False,
     batch_rows: Annotated[
-        int | None, flag("Rows the model is asked for at once. (default: the best, found in the first second)")
+        int | None, flag("Rows in one call of the model. (default: the best number, found in the first second)")
     ] = None,
 ) -> None:
     """Predict every row of IN into OUT, each once. A run that was stopped or killed continues where it stopped."""

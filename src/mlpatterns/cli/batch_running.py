@@ -39,7 +39,7 @@ def run_once(model: str, source: str, sink: str, *, where: str, restart: bool, b
         except Conflict as error:  # the same command would fail again
             raise UserError(str(error)) from error
         except PredictionError as error:
-            raise UserError(f"{error}; the same command goes on where this run stopped") from error
+            raise UserError(f"{error}; the same command continues where this run stopped") from error
     if done is None:
         say("nothing to predict: an earlier run predicted all of it; --restart begins anew")
         return
@@ -61,7 +61,7 @@ def run_scheduled(
         batch_rows=batch_rows,
     )  # fmt: skip
     app = serve(lambda: job)
-    app.works_only = True
+    app.programs_only = True
     run_worker(app, load_settings().settings, title="the batch process", ports=NoPorts())
 
 

@@ -37,7 +37,7 @@ def command(name: Annotated[str, typer.Argument(help="The system's name, or the 
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"the demo of {system.name} broke off: {type(error).__name__}: {error}") from error
+        raise UserError(f"the demo of {system.name} failed: {type(error).__name__}: {error}") from error
     print_evidence(evidence)
     return 0 if evidence.holds else 1
 

@@ -22,15 +22,18 @@ def command(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="Rows as they were: .csv or .parquet.")],
     now: Annotated[Path, typer.Argument(metavar="NOW", help="Rows as they are now, with the same columns.")],
     category: Annotated[
-        list[str] | None, typer.Option(help="A column whose numbers are names. May be repeated.")
+        list[str] | None, typer.Option(help="A column whose numbers are categories. May be repeated.")
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A column to leave out. May be repeated.")] = None,
     alpha: Annotated[
-        float, typer.Option(min=1e-6, max=0.5, help="How often one may be called that is none, a comparison.")
+        float,
+        typer.Option(min=1e-6, max=0.5, help="The expected share of false alarms among the columns that are reported."),
     ] = 0.01,
-    psi: Annotated[float, typer.Option(min=0.0, help="The least index that matters.")] = 0.1,
+    psi: Annotated[
+        float, typer.Option(min=0.0, help="The least population stability index that counts as drift.")
+    ] = 0.1,
     ks: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="The least distance of distributions that matters.")
+        float, typer.Option(min=0.0, max=1.0, help="The least Kolmogorov-Smirnov distance that counts as drift.")
     ] = 0.1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON: all tests, effects and p-values.")] = False,
 ) -> int:

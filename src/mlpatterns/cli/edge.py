@@ -26,9 +26,11 @@ def group() -> None:
 
 @app.command()
 def build(
-    out: Annotated[Path | None, flag("Where to. (default: edge/site of the home)", metavar="DIR")] = None,
-    fast: Annotated[str, flag("The model that is quantized to 8 bits. (default: digits_fast)")] = "digits_fast",
-    accurate: Annotated[str, flag("The model beside it. (default: digits_accurate)")] = "digits_accurate",
+    out: Annotated[
+        Path | None, flag("The folder of the site. (default: edge/site in the home folder)", metavar="DIR")
+    ] = None,
+    fast: Annotated[str, flag("The model to quantize to 8 bits. (default: digits_fast)")] = "digits_fast",
+    accurate: Annotated[str, flag("The model that stays as it is. (default: digits_accurate)")] = "digits_accurate",
 ) -> None:
     """Build the site: pages, models, and ONNX Runtime Web, which npm brings.
 
@@ -49,7 +51,10 @@ def build(
 
 @app.command()
 def serve(
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="The site; edge/site of the home.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="The folder of the site; by default edge/site in the home folder."),
+    ] = None,
     host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
     port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p")] = None,
 ) -> None:

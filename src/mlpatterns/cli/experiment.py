@@ -20,19 +20,19 @@ def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Outcomes: .csv with column names, or .parquet.")],
     unit: Annotated[str, typer.Option(help="The column of the user.")] = "unit",
     arm: Annotated[str, typer.Option(help="The column of the arm that the user met.")] = "arm",
-    value: Annotated[str, typer.Option(help="The column of the outcome: a number, or nothing.")] = "value",
-    per: Annotated[str | None, typer.Option(help="Of a ratio, the column of its denominator.")] = None,
+    value: Annotated[str, typer.Option(help="The column of the outcome: a number, or empty.")] = "value",
+    per: Annotated[str | None, typer.Option(help="For a ratio: the column of its denominator.")] = None,
     time: Annotated[str | None, typer.Option(help="The column of the time, for --until.")] = None,
     until: Annotated[str | None, typer.Option(help="Leave out rows from this time on.")] = None,
-    control: Annotated[str | None, typer.Option(help="The arm to compare with; the first in the file.")] = None,
+    control: Annotated[str | None, typer.Option(help="The arm to compare with. (default: the first)")] = None,
     weights: Annotated[
-        str | None, typer.Option(help="As a=60,b=40: checks that the arms have the users that they should.")
+        str | None, typer.Option(help="Planned shares, such as a=60,b=40: checks that the numbers of users fit them.")
     ] = None,
-    per_user: Annotated[str, typer.Option(help="Of several rows of a user: sum, mean, max, min, last, any.")] = "sum",
-    missing: Annotated[str, typer.Option(help="A user of no value is: zero, left_out.")] = "zero",
+    per_user: Annotated[str, typer.Option(help="For several rows of a user: sum, mean, max, min, last, any.")] = "sum",
+    missing: Annotated[str, typer.Option(help="What becomes of a user without a value: zero, left_out.")] = "zero",
     better: Annotated[str, typer.Option(help="Which is better: higher, lower.")] = "higher",
     alpha: Annotated[
-        float, typer.Option(min=1e-6, max=0.49, help="How often two equal arms may ever be told apart.")
+        float, typer.Option(min=1e-6, max=0.49, help="The probability that equal arms are ever reported as different.")
     ] = 0.05,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:

@@ -59,7 +59,7 @@ def outcomes_in(
         )
     first = control or next(iter(counts))
     if first not in counts:
-        raise TableError(f"there is no arm {first!r} in {table.name}; there is {', '.join(counts)}")
+        raise TableError(f"there is no arm {first!r} in {table.name}; the arms are {', '.join(counts)}")
     order = [first, *(arm for arm in counts if arm != first)]
     arms = {arm: _arm([user for user in users.values() if user.arm == arm and not user.moved], names, per_user, missing)
             for arm in order}  # fmt: skip
@@ -87,7 +87,7 @@ def shares_in(text: str, users: Mapping[str, int]) -> dict[str, float]:
         raise TableError("--weights must be numbers of 0 or more, not all 0")
     lacking = [arm for arm in users if arm not in shares]
     if lacking:
-        raise TableError(f"--weights says nothing of the arm {lacking[0]!r}")
+        raise TableError(f"--weights has no value for the arm {lacking[0]!r}")
     return shares
 
 

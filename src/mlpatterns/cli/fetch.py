@@ -17,12 +17,12 @@ __all__ = ["command"]
 
 def command(
     model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS, NAME:3, or s3://… or file:///… of an ONNX file.")],
-    into: Annotated[Path, flag("The folder it goes into, as NAME.onnx.", metavar="DIR")],
-    sha256: Annotated[str | None, flag("What its file must be; an address needs it.")] = None,
+    into: Annotated[Path, flag("The folder for the model, as NAME.onnx.", metavar="DIR")],
+    sha256: Annotated[str | None, flag("The SHA-256 that its file must have; required for a URL.")] = None,
     default: Annotated[
-        str | None, flag("Another model, for where this one cannot be had; else that is an error.")
+        str | None, flag("Another model to take if this one is not available. (default: an error)")
     ] = None,
-    wait: Annotated[float, typer.Option(min=0.0, help="Seconds to go on asking what does not answer.")] = 0.0,
+    wait: Annotated[float, typer.Option(min=0.0, help="Seconds to keep trying if a server does not answer.")] = 0.0,
 ) -> None:
     """Fetch a model, check it against its SHA-256, and put it where `mlpatterns run DIR/NAME.onnx` will load it.
 

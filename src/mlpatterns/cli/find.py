@@ -19,5 +19,5 @@ def command(words: Annotated[list[str], typer.Argument(metavar="WORD…", help="
     if not found:
         alike = dict.fromkeys(guess for word in words for guess in near(word)[:1] if guess != word)
         guesses = f"did you mean {' or '.join(map(repr, alike))}? " if alike else ""
-        raise UserError(f"nothing is about {' '.join(words)!r}; {guesses}`mlpatterns list` shows all systems")
+        raise UserError(f"no system matches {' '.join(words)!r}; {guesses}`mlpatterns list` shows all systems")
     print_systems(found)

@@ -38,14 +38,18 @@ def build(
         typer.Argument(metavar="NAME|FILE.py|FILE.onnx", help="What the image is to serve."),
     ],
     tag: Annotated[
-        str | None, typer.Option("--tag", "-t", help="Its name.", show_default="NAME:VERSION of the model")
+        str | None, typer.Option("--tag", "-t", help="The name of the image.", show_default="NAME:VERSION of the model")
     ] = None,
     base: Annotated[
         str | None, typer.Option(help="The image to start from.", show_default="python:X.Y-slim, of this Python")
     ] = None,
     builder: Annotated[
         str | None,
-        typer.Option(metavar="docker|podman|buildah", help="What builds it.", show_default="the first that works"),
+        typer.Option(
+            metavar="docker|podman|buildah",
+            help="The engine that builds the image.",
+            show_default="the first that works",
+        ),
     ] = None,
     model: Annotated[str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or FILE.onnx.")] = None,
     labels: Labels = None,
@@ -54,7 +58,7 @@ def build(
     threshold: Threshold = None,
     sample: SampleFile = None,
     context_only: Annotated[
-        Path | None, flag("Write the build context there, and build nothing.", metavar="DIR")
+        Path | None, flag("Write the build context to this folder, and build nothing.", metavar="DIR")
     ] = None,
 ) -> None:
     """Build an image that serves a pattern, your Python file with its folder, a registered model or an ONNX file.
@@ -100,7 +104,7 @@ def _resolved(target: str, model: str | None) -> tuple[str, str | None, str | No
     found = parse_reference(target) if is_file(target) else resolve_name(target)
     if isinstance(found, FileReference | RegisteredReference):
         if model:
-            raise SettingsError(f"--model and {target} are two models; remove one of them")
+            raise SettingsError(f"--model and {target} name two models; remove one of them")
         if isinstance(found, FileReference):
             return OF_A_MODEL, f"file:{found.path.absolute()}", found.path.stem
         return OF_A_MODEL, target, found.name

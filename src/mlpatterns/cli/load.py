@@ -28,11 +28,13 @@ RATE, DURATION, TRIAL = 50.0, "10s", "2s"
 
 
 def command(
-    url: Annotated[str, typer.Argument(help="Of the server, or of one request (then say which).")] = "",
+    url: Annotated[
+        str, typer.Argument(help="The URL of the server, or of one request (then give --method or a body).")
+    ] = "",
     sample: Annotated[
-        bool, flag("Send the sample of /metadata, as without any of these.", "--sample", panel=SENT)
+        bool, flag("Send the sample of /metadata. (default if none of these is given)", "--sample", panel=SENT)
     ] = False,
-    method: Annotated[str | None, flag("Send this. (default: POST with a body)", panel=SENT)] = None,
+    method: Annotated[str | None, flag("The method of the request. (default: POST with a body)", panel=SENT)] = None,
     body: Annotated[Path | None, flag("A file that is sent as it is.", panel=SENT)] = None,
     data: Annotated[Path | None, flag('A CSV, whose rows take turns as {"data": [row]}.', panel=SENT)] = None,
     header: Annotated[list[str] | None, flag("NAME: VALUE; may be given again.", "--header", "-H", panel=SENT)] = None,
@@ -44,18 +46,27 @@ def command(
     find_limit: Annotated[
         bool, flag("Find the highest rate that the server keeps up with.", "--find-limit", panel=WHEN)
     ] = False,
-    p99: Annotated[str | None, flag("With --find-limit: what 99 % of answers may take, e.g. 50ms.", panel=WHEN)] = None,
+    p99: Annotated[
+        str | None, flag("With --find-limit: the longest time for 99 % of answers, e.g. 50ms.", panel=WHEN)
+    ] = None,
     as_json: Annotated[bool, flag("Print JSON.", "--json", panel=SHOWN)] = False,
     html: Annotated[Path | None, flag("Write a page with charts to this file.", panel=SHOWN)] = None,
     success: Annotated[
         float | None,
-        typer.Option(min=0, max=100, help="Exit with 1 if less than these percent are good.", rich_help_panel=SHOWN),
+        typer.Option(
+            min=0,
+            max=100,
+            help="Exit with 1 if less than this percentage of the answers is good.",
+            rich_help_panel=SHOWN,
+        ),
     ] = None,
-    timeout: Annotated[str, flag("A request fails so long after its planned time.", panel=HOW)] = "30s",
-    connections: Annotated[int, typer.Option(min=1, help="Open at once at most.", rich_help_panel=HOW)] = 10_000,
+    timeout: Annotated[str, flag("The time after its planned time at which a request has failed.", panel=HOW)] = "30s",
+    connections: Annotated[
+        int, typer.Option(min=1, help="The most connections that are open at once.", rich_help_panel=HOW)
+    ] = 10_000,
     ca: Annotated[Path | None, flag("File of the certificates to trust, for https.", panel=HOW)] = None,
     allow_remote: Annotated[
-        bool, flag("Load another machine than this one. Only one of yours.", "--allow-remote", panel=HOW)
+        bool, flag("Allow load on another machine. Only load your own.", "--allow-remote", panel=HOW)
     ] = False,
 ) -> int:
     """Load a server at a rate that does not depend on its answers, and report latencies from the planned times.
@@ -63,7 +74,7 @@ def command(
     Only this machine is loaded, unless --allow-remote is given. Ctrl-C ends the load and reports what it found.
     """
     _check_flags(locals())
-    from mlpatterns.cli.load_targets import Sent, chosen_targets
+    from mlpatterns.cli.load_targets import RequestFlags, chosen_targets
     from mlpatterns.load.files import read_targets
 
     options = {
@@ -74,7 +85,7 @@ def command(
     if targets is not None:
         chosen = read_targets(targets)
     else:
-        chosen = chosen_targets(url, Sent(sample, method, body, data, header or []), allow_remote)
+        chosen = chosen_targets(url, RequestFlags(sample, method, body, data, header or []), allow_remote)
     if find_limit:
         return _limit(chosen, seconds, bound, as_json, options)
     if html is not None:
@@ -92,7 +103,7 @@ def parse_seconds(text: str) -> float:
     """
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text.strip())
     if found is None or not float(found[1]):
-        raise SettingsError(f"{text!r} is no duration; write one like 500ms, 30s or 2m")
+        raise SettingsError(f"{text!r} is not a duration; write one like 500ms, 30s or 2m")
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
@@ -109,11 +120,11 @@ def _check_flags(given: dict[str, Any]) -> None:
         if len(both) > 1:
             raise SettingsError(f"{' and '.join(both)} contradict each other; give one of them")
     if given["targets"] and (given["method"] or given["header"]):
-        raise SettingsError("--targets says methods and headers itself; leave --method and --header out")
+        raise SettingsError("the file of --targets gives the methods and headers; leave --method and --header out")
     if given["p99"] and not given["find_limit"]:
         raise SettingsError("--p99 is a bound of --find-limit; give both")
     if given["find_limit"] and (given["html"] or given["success"]):
-        raise SettingsError("--find-limit has no page and no goal; leave --html and --success out")
+        raise SettingsError("--find-limit makes no page and checks no goal; leave --html and --success out")
 
 
 def _rates_and_seconds(
@@ -130,7 +141,7 @@ def _rates_and_seconds(
     try:
         return [float(each) for each in steps.split(",")], seconds
     except ValueError:
-        raise SettingsError(f"{steps!r} are no rates; write them like 100,200,400") from None
+        raise SettingsError(f"{steps!r} are not rates; write them like 100,200,400") from None
 
 
 async def _load(targets: list[Target], rate: Any, seconds: float, stop: asyncio.Event, options: Any) -> Report:
@@ -161,7 +172,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
 def _check_writable(file: Path) -> None:
     """Checks that `file` can be written, before a load that can take minutes."""
     if file.is_dir() or not file.absolute().parent.is_dir():
-        raise WrongUse(f"{file} cannot be written: it is a folder, or lies in none; give --html a file")
+        raise WrongUse(f"{file} cannot be written: it is a folder, or its folder does not exist; give --html a file")
 
 
 def _show(report: Report, as_json: bool, html: Path | None, title: str) -> None:

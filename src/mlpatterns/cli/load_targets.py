@@ -14,12 +14,12 @@ from mlpatterns.load.sample import base_url, sample_target
 from mlpatterns.load.target import Target, parse_url
 from mlpatterns.user_errors import SettingsError, UserError
 
-__all__ = ["Sent", "chosen_targets"]
+__all__ = ["RequestFlags", "chosen_targets"]
 
 PATIENCE = 30.0  # seconds to wait for the sample
 
 
-class Sent(Struct, frozen=True):
+class RequestFlags(Struct, frozen=True):
     """The flags that choose the request."""
 
     sample: bool
@@ -29,12 +29,12 @@ class Sent(Struct, frozen=True):
     header: list[str]
 
     @property
-    def nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether no flag chooses a request, so that the server's sample is sent."""
         return self.body is None and self.data is None and self.method is None
 
 
-def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
+def chosen_targets(url: str, flags: RequestFlags, allow_remote: bool) -> list[Target]:
     """The targets to load.
 
     Without other flags, `url` is the address of a server or of its `/predict`, and the target sends the server's
@@ -45,19 +45,19 @@ def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
     """
     address(url)
     where = url if "://" in url else f"http://{url}"
-    headers = tuple(_header(line) for line in sent.header)
-    if sent.sample or sent.nothing:
+    headers = tuple(_header(line) for line in flags.header)
+    if flags.sample or flags.is_empty:
         return [_sample(where, headers, allow_remote)]
-    if sent.data is not None and sent.method is None and parse_url(where).path in ("", "/"):
+    if flags.data is not None and flags.method is None and parse_url(where).path in ("", "/"):
         where = f"{base_url(where)}/predict"  # only our servers accept {"data": [row]}
-    method = (sent.method or "POST").upper()
-    return [Target(where, method, headers, body) for body in _bodies(sent)]
+    method = (flags.method or "POST").upper()
+    return [Target(where, method, headers, body) for body in _bodies(flags)]
 
 
-def _bodies(sent: Sent) -> list[bytes]:
-    if sent.data is not None:
-        return csv_bodies(read_file(sent.data), sent.data.name)
-    return [b"" if sent.body is None else read_file(sent.body)]
+def _bodies(flags: RequestFlags) -> list[bytes]:
+    if flags.data is not None:
+        return csv_bodies(read_file(flags.data), flags.data.name)
+    return [b"" if flags.body is None else read_file(flags.body)]
 
 
 def _sample(url: str, headers: tuple[tuple[str, str], ...], allow_remote: bool) -> Target:
@@ -77,5 +77,5 @@ def _sample(url: str, headers: tuple[tuple[str, str], ...], allow_remote: bool) 
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not value.strip():
-        raise SettingsError(f"{line!r} is no header; write one like 'user-id: 7'")
+        raise SettingsError(f"{line!r} is not a header; write one like 'user-id: 7'")
     return name.strip(), value.strip()

@@ -21,10 +21,10 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="Whose log to read.")],
+    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="The system whose log to read.")],
     since: Annotated[str | None, flag("90s, 30m, 1h or 7d ago, or a time such as 2026-11-28T09:00.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="The newest so many; 0 is all.")] = 100,
-    follow: Annotated[bool, flag("Go on with what is written from now on, until Ctrl-C.", "--follow", "-f")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="How many of the newest records; 0 means all.")] = 100,
+    follow: Annotated[bool, flag("Also show what is written from now on, until Ctrl-C.", "--follow", "-f")] = False,
     as_json: Annotated[bool, flag("One record a line, as JSON, with its feedback.", "--json")] = False,
     log: Annotated[str | None, flag("URL of the log. (default: the setting log)")] = None,
 ) -> None:
@@ -62,4 +62,4 @@ def _time(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()  # a time without a zone is local time
     except (ValueError, OverflowError, OSError):
-        raise SettingsError(f"--since {text!r} is no time: write 90s, 30m, 1h, 7d or 2026-11-28T09:00") from None
+        raise SettingsError(f"--since {text!r} is not a time: write 90s, 30m, 1h, 7d or 2026-11-28T09:00") from None

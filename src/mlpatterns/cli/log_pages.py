@@ -44,7 +44,12 @@ async def show(url: str, names: Sequence[str], since: float | None, limit: int, 
     try:
         async for records in _pages(store, names, LogQuery(since=since), limit, follow=follow):
             some = some or bool(records)
-            write([(record, (await store.told(prediction_id=record.prediction_id)).feedback) for record in records])
+            write(
+                [
+                    (record, (await store.read_feedback(prediction_id=record.prediction_id)).feedback)
+                    for record in records
+                ]
+            )
         if not some:
             note(f"there is no record of {' or '.join(names)} in {redact(url)}{' since then' if since else ''}")
     except Unavailable as error:
@@ -84,9 +89,11 @@ async def _open_log(url: str) -> Any:
     """Opens the store of the log; an SQLite file must exist already."""
     scheme, base = url.partition(":")[0], url.partition("?")[0]
     if scheme == "memory":
-        raise UserError("the log is in the memory of the server alone: set MLPATTERNS_LOG to sqlite:///FILE")
+        raise UserError("the log is only in the memory of the server: set MLPATTERNS_LOG to sqlite:///FILE")
     if not offers(LogStore, url) and scheme in ("file", "stdout"):
-        raise UserError(f"the log {redact(url)} is lines of JSON, which this command does not read: use jq, tail -f")
+        raise UserError(
+            f"the log {redact(url)} consists of lines of JSON, which this command does not read: use jq, tail -f"
+        )
     if scheme == "sqlite" and not sqlite_path(base, "a log").exists():
         raise UserError(f"there is no log at {redact(url)} yet: a server with a PredictionLog makes it")
     return await open_store(LogStore, url)

@@ -32,16 +32,16 @@ Missing = Annotated[
 ]  # fmt: skip
 Threshold = Annotated[
     float | None,
-    flag("Where one score has two labels: above it, it is the second.", panel=PANEL),
+    flag("For one score with two labels: a score above it means the second label.", panel=PANEL),
 ]
 SampleFile = Annotated[
     Path | None,
-    flag("Rows that it can predict: the first is shown, tried at the start, and says how large free axes are.",
+    flag("Rows that the model can predict: the first is shown, is tried at the start, and gives the size of free axes.",
          panel=PANEL, metavar="FILE.csv|.npz"),
 ]  # fmt: skip
 ExtraColumns = Annotated[
     str | None,
-    flag("Columns that the model has not: refuse or ignore. (default: refuse)", panel=PANEL),
+    flag("What to do with columns that the model does not have: refuse or ignore. (default: refuse)", panel=PANEL),
 ]
 Provider = Annotated[
     str | None,
@@ -53,7 +53,7 @@ Session = Annotated[
 ]
 CustomOps = Annotated[
     str | None,
-    flag("Libraries of operators that it needs.", panel=PANEL, metavar="FILE.so,…"),
+    flag("Libraries of operators that the model needs.", panel=PANEL, metavar="FILE.so,…"),
 ]
 Arena = Annotated[
     str | None,
@@ -100,7 +100,7 @@ def require_model(flags: Mapping[str, Any], model: str | None) -> None:
     """
     said = _given_flags(flags)
     if said and not model:
-        raise SettingsError(f"{said[0]} is for a model of yours; give --model too")
+        raise SettingsError(f"{said[0]} describes a model of yours; give --model too")
 
 
 def refuse_for_app(target: str, flags: Mapping[str, Any]) -> None:
@@ -111,7 +111,7 @@ def refuse_for_app(target: str, flags: Mapping[str, Any]) -> None:
     """
     said = _given_flags(flags)
     if said:
-        raise SettingsError(f"{target} says itself what its models are: write {said[0]} into it, "
+        raise SettingsError(f"{target} describes its models itself: write {said[0]} into it, "
                             "as an argument of OnnxModel")  # fmt: skip
 
 

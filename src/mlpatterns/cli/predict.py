@@ -24,15 +24,17 @@ IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM")  # the first byt
 
 
 def command(
-    url: Annotated[str, typer.Argument(help="Of the server, e.g. http://127.0.0.1:8000, or of a model's /predict.")],
+    url: Annotated[
+        str, typer.Argument(help="The URL of the server, e.g. http://127.0.0.1:8000, or of a model's /predict.")
+    ],
     data: Annotated[
         str,
         typer.Argument(
-            help="JSON, rows like 5.1,3.5,1.4,0.2 or age=22,sex=m (several: one a line), @FILE with such, with a table "
+            help="JSON, rows like 5.1,3.5,1.4,0.2 or age=22,sex=m (several: one a line), @FILE with such data, a table "
             "or an image, or - for stdin."
         ),
     ],
-    label: Annotated[bool, flag("Ask for the label too.", "--label")] = False,
+    label: Annotated[bool, flag("Print the label too.", "--label")] = False,
     api_key: Annotated[str | None, flag("Sent as x-api-key.")] = None,
     timeout: Annotated[float, flag("Seconds to wait for the answer.")] = 30.0,
 ) -> None:

@@ -10,8 +10,16 @@ import typer
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import brief_logs, note, say, table
-from mlpatterns.cli.registry_opened import opened, suggesting
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, move_checked, outcome, require_promoted, tell
+from mlpatterns.cli.registry_opened import opened_registry, suggest_nearest
+from mlpatterns.cli.registry_releasing import (
+    FORCE,
+    PROMOTE,
+    check_force,
+    move_checked,
+    outcome,
+    require_promoted,
+    warn_if_behind,
+)
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.references import RegisteredReference, name_of, parse_reference
 from mlpatterns.user_errors import WrongUse
@@ -29,19 +37,19 @@ NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A ver
 @app.command("list")
 def list_models(
     search: Annotated[str | None, flag("Words in the name or the description.")] = None,
-    tag: Annotated[list[str], flag("KEY or KEY:VALUE; those alone that have all.")] = [],  # noqa: B006
+    tag: Annotated[list[str], flag("KEY or KEY:VALUE; only models that have all of these tags.")] = [],  # noqa: B006
 ) -> None:
     """All models with their last version, aliases and tags."""
-    with opened() as book:
-        rows = book.models(search, tag)
+    with opened_registry() as registry:
+        rows = registry.models(search, tag)
     table(("Model", "Last version", "Aliases", "Tags"), rows, heading=True)
 
 
 @app.command("show")
 def show_model(name: Name) -> None:
     """The versions of a model: their aliases, where they serve, their tags, when they were made, their digest."""
-    with opened() as book, suggesting(book, name):
-        rows = book.versions(name)
+    with opened_registry() as registry, suggest_nearest(registry, name):
+        rows = registry.versions(name)
     table(("Version", "Aliases", "Serves at", "Tags", "Made", "SHA-256"), rows, heading=True)
 
 
@@ -52,7 +60,7 @@ def move_alias(
     expected: Annotated[
         int | None, typer.Option(min=0, help="Move it only from this version; 0: only if it names nothing.")
     ] = None,
-    force: Annotated[bool, flag("Move it unchecked.", "--force")] = False,
+    force: Annotated[bool, flag("Move it without the checks.", "--force")] = False,
 ) -> None:
     """Release a version: move an alias to it, if it may replace the version that the alias names.
 
@@ -65,27 +73,27 @@ def move_alias(
     parse_reference(f"{name}@{alias}")
     brief_logs()
     wanted: int | Literal["any"] | None = "any" if expected is None else expected or None
-    with opened() as book, suggesting(book, name):
+    with opened_registry() as registry, suggest_nearest(registry, name):
         if force:
-            book.move(name, alias, number, wanted, force=True)
+            registry.move(name, alias, number, wanted, force=True)
         else:
-            move_checked(book, load_settings().settings, name, number, alias, wanted)
+            move_checked(registry, load_settings().settings, name, number, alias, wanted)
     say(f"{name}@{alias} is {name}:{number}")
 
 
 @app.command("tag")
 def tag(
     owner: Annotated[str, typer.Argument(metavar="NAME[:NUMBER]", help="A model, or a version of it.")],
-    words: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="KEY= takes the tag away.")],
+    words: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="KEY= removes the tag.")],
 ) -> None:
     """Give a model or a version tags."""
     for word in words:
         if not word.partition("=")[0] or "=" not in word:
-            raise WrongUse(f"{word!r} is no tag; write KEY=VALUE")
+            raise WrongUse(f"{word!r} is not a tag; write KEY=VALUE")
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
     name, number = _version(owner) if ":" in owner else (owner, None)
-    with opened() as book, suggesting(book, name):
-        left = book.tag((name, number), given)
+    with opened_registry() as registry, suggest_nearest(registry, name):
+        left = registry.tag((name, number), given)
     say(f"{owner}: {left or 'no tags'}")
 
 
@@ -93,18 +101,18 @@ def tag(
 def remove(version: NameAndNumber) -> None:
     """Delete a version that no alias names and that serves nowhere, then its files; its number is never used again."""
     name, number = _version(version)
-    with opened() as book, suggesting(book, name):
-        left = book.delete(name, number)
+    with opened_registry() as registry, suggest_nearest(registry, name):
+        left = registry.delete(name, number)
     say(f"{name}:{number} is deleted{left}")
 
 
 @app.command("sweep")
 def sweep_artifacts(
-    dry_run: Annotated[bool, flag("Say what would be removed, and remove nothing.", "--dry-run")] = False,
+    dry_run: Annotated[bool, flag("Print what would be removed, and remove nothing.", "--dry-run")] = False,
 ) -> None:
     """Remove artifacts that no version names and that are older than a day: what killed trainings left behind."""
-    with opened() as book:
-        found = book.sweep(dry=dry_run)
+    with opened_registry() as registry:
+        found = registry.sweep(dry=dry_run)
     for url, size in found:
         say(f"{url}  {size} bytes")
     say(f"{len(found)} artifacts {'would be' if dry_run else 'were'} removed")
@@ -115,7 +123,7 @@ def import_model(
     model: Annotated[
         str, typer.Argument(metavar="FILE.onnx|models:/NAME@ALIAS", help="A model file, or a version in MLflow.")
     ],
-    name: Annotated[str | None, flag("The model's name. (default: the file's, or MLflow's)")] = None,
+    name: Annotated[str | None, flag("The name of the model. (default: that of the file, or in MLflow)")] = None,
     labels: Labels = None,
     columns: Columns = None,
     missing: Missing = None,
@@ -126,7 +134,7 @@ def import_model(
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", envvar="MLFLOW_TRACKING_URI", help="The MLflow server.")
     ] = None,
-    again: Annotated[bool, flag("Register a version of MLflow that is here already.", "--again")] = False,
+    again: Annotated[bool, flag("Register a version of MLflow again that is already registered.", "--again")] = False,
 ) -> None:
     """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model.
 
@@ -158,7 +166,7 @@ def import_model(
     say(f"{made.name}:{made.version} ({outcome(made, one.unfit)})")
     if one.ungolden:
         note(f"{made.name}:{made.version} has no golden set: {one.ungolden}")
-    tell(made)
+    warn_if_behind(made)
     require_promoted(made)
     say(NEXT.format(made))
 
@@ -166,5 +174,5 @@ def import_model(
 def _version(text: str) -> tuple[str, int]:
     reference = parse_reference(text)
     if not isinstance(reference, RegisteredReference) or reference.version is None:
-        raise WrongUse(f"{text!r} is no version; write NAME:NUMBER")
+        raise WrongUse(f"{text!r} is not a version; write NAME:NUMBER")
     return reference.name, reference.version

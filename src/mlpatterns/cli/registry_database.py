@@ -21,15 +21,15 @@ from sqlalchemy import Engine  # isort: skip - after `database`, whose error nam
 from sqlalchemy.exc import DBAPIError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
-__all__ = ["DatabaseBook", "opened_database"]
+__all__ = ["DatabaseRegistryAccess", "opened_database"]
 
 
 @contextmanager
-def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
+def opened_database(url: str, artifacts: str) -> Iterator[DatabaseRegistryAccess]:
     """Opens the database and upgrades its tables, but never creates them. A refusal becomes a UserError."""
     engine = upgrade(url, create="never")
     try:
-        yield DatabaseBook(engine, artifacts)
+        yield DatabaseRegistryAccess(engine, artifacts)
     except InvalidInput as error:
         raise WrongUse(str(error)) from error
     except PredictionError as error:
@@ -40,7 +40,7 @@ def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
         engine.dispose()
 
 
-class DatabaseBook:
+class DatabaseRegistryAccess:
     """A RegistryAccess over a database; it also has the base URL of the artifacts."""
 
     def __init__(self, engine: Engine, artifacts: str) -> None:

@@ -11,11 +11,11 @@ from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import load_settings
 from mlpatterns.user_errors import UnknownName, WrongUse
 
-__all__ = ["opened", "suggesting"]
+__all__ = ["opened_registry", "suggest_nearest"]
 
 
 @contextmanager
-def opened() -> Iterator[RegistryAccess]:
+def opened_registry() -> Iterator[RegistryAccess]:
     """Opens the registry of the settings, and never creates one.
 
     Raises:
@@ -35,8 +35,8 @@ def opened() -> Iterator[RegistryAccess]:
 
 
 @contextmanager
-def suggesting(book: RegistryAccess, name: str) -> Iterator[None]:
-    """Replaces a NotFound of `book` by an error for the user, which suggests the nearest name.
+def suggest_nearest(registry: RegistryAccess, name: str) -> Iterator[None]:
+    """Replaces a NotFound of `registry` by an error for the user, which suggests the nearest name.
 
     Raises:
         UnknownName: there is no model `name`.
@@ -45,7 +45,7 @@ def suggesting(book: RegistryAccess, name: str) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        known = [row[0] for row in book.models(None, ())]
+        known = [row[0] for row in registry.models(None, ())]
         if name in known:  # then the version or the alias does not exist
             raise WrongUse(str(error)) from error
         raise UnknownName("model", name, known, "`mlpatterns registry list` shows all") from None

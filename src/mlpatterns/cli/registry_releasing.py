@@ -10,7 +10,9 @@ from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.settings import Settings
 from mlpatterns.user_errors import ModelFileError, UserError, WrongUse
 
-__all__ = ["FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "tell"]
+__all__ = [
+    "FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "warn_if_behind",
+]  # fmt: skip
 
 PROMOTE = "Let the alias `champion` name the new version, if it may take the place of the one before."
 FORCE = "With --promote: let it, whatever is wrong with it."
@@ -45,7 +47,12 @@ class Registered(Protocol):
 
 
 def move_checked(
-    book: RegistryAccess, settings: Settings, name: str, number: int, alias: str, expected: int | Literal["any"] | None
+    registry: RegistryAccess,
+    settings: Settings,
+    name: str,
+    number: int,
+    alias: str,
+    expected: int | Literal["any"] | None,
 ) -> None:
     """Moves an alias to a version after loading and testing the version on this machine.
 
@@ -55,14 +62,14 @@ def move_checked(
     """
     from mlpatterns.models.release_checks import check_release
 
-    worse = book.behind(name, number, alias)  # fails first if the version does not exist
+    worse = registry.behind(name, number, alias)  # fails first if the version does not exist
     try:
         seen = check_release(name, number, alias, settings)
     except ModelFileError as error:
         raise UserError(f"{error}; {FORCED}") from error
     if worse:
         raise UserError(f"{worse}: look before you release it; {FORCED}")
-    book.move(name, alias, number, seen if expected == "any" else expected)
+    registry.move(name, alias, number, seen if expected == "any" else expected)
 
 
 def outcome(one: Registered, unfit: str = "") -> str:
@@ -79,7 +86,7 @@ def outcome(one: Registered, unfit: str = "") -> str:
     return f"registered; {now}; `mlpatterns registry alias {one.name}:{one.version} {DEFAULT_ALIAS}` releases it"
 
 
-def tell(one: Registered) -> None:
+def warn_if_behind(one: Registered) -> None:
     """Warns that a version is far worse than the champion, before anybody promotes it."""
     if one.behind:
         note(f"{one.behind}: look before you promote it")

@@ -15,17 +15,17 @@ from mlpatterns.registry.records import VersionRow
 from mlpatterns.registry.service import client_of
 from mlpatterns.user_errors import UserError, WrongUse
 
-__all__ = ["ServiceBook", "opened_service"]
+__all__ = ["ServiceRegistryAccess", "opened_service"]
 
 KEYS = "an API key goes into the URL, http://key:SECRET@HOST:PORT, and the admin token into MLPATTERNS_ADMIN_TOKEN"
 
 
 @contextmanager
-def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
+def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceRegistryAccess]:
     """Opens the service. A refusal, or no answer, becomes a UserError."""
     try:
         with client_of(url, admin_token=admin_token) as client:
-            yield ServiceBook(client)
+            yield ServiceRegistryAccess(client)
     except Denied as error:
         raise UserError(f"the registry at {redact(url)} refuses: {error} ({KEYS})") from error
     except InvalidInput as error:
@@ -34,7 +34,7 @@ def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
         raise UserError(f"the registry at {redact(url)}: {error}") from error
 
 
-class ServiceBook:
+class ServiceRegistryAccess:
     """A RegistryAccess over HTTP. It sends one more request for each model or version that it lists."""
 
     def __init__(self, client: RegistryClient) -> None:
@@ -97,4 +97,4 @@ class ServiceBook:
         return ""  # the service removes the files, or logs why it cannot
 
     def sweep(self, *, dry: bool) -> list[tuple[str, int]]:
-        raise UserError("what is left below artifacts is found with the database itself; set registry to its URL")
+        raise UserError("only the database itself knows which artifacts no version names; set registry to its URL")

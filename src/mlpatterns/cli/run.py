@@ -33,7 +33,7 @@ PROGRAMS = (
     "Where job workers, monitors and their like run: inside, apart (a process of their own) or off. "
     "(default: inside, beside several workers apart)"
 )
-KEYS = "Who may ask. Others can see a command line: better MLPATTERNS_API_KEYS_FILE."
+KEYS = "Who may send requests. Others can see a command line: better MLPATTERNS_API_KEYS_FILE."
 
 
 def command(
@@ -59,7 +59,8 @@ def command(
     custom_ops: CustomOps = None,
     arena: Arena = None,
     batching: Annotated[
-        bool | None, flag("Of an ONNX file: ask what arrives at once in batches.", "--batch", panel=MODEL)
+        bool | None,
+        flag("For an ONNX file: requests that arrive together go to the model in batches.", "--batch", panel=MODEL),
     ] = None,
     max_batch_size: Annotated[int | None, flag("Rows of one batch. (default: 32)", panel=MODEL)] = None,
     service: Annotated[str | None, flag("Serve only this Service of the target.", panel=MODEL)] = None,
@@ -72,17 +73,17 @@ def command(
         bool, flag("Start anew when a file beside the target changes.", "--reload", panel=SERVER)
     ] = False,
     reset_shared: Annotated[
-        bool, flag("Forget what commands have changed: weights, thresholds, pins, forced states.", "--reset-shared")
+        bool, flag("Reset what commands have changed: weights, thresholds, pins, forced states.", "--reset-shared")
     ] = False,
     root_path: Annotated[str | None, flag("The path prefix that a proxy in front removes.", panel=SERVER)] = None,
     proxy_headers: Annotated[
-        bool | None, flag("Believe X-Forwarded-For and -Proto of a proxy.", "--proxy-headers", panel=SERVER)
+        bool | None, flag("Trust X-Forwarded-For and -Proto of a proxy.", "--proxy-headers", panel=SERVER)
     ] = None,
     cors_origins: Annotated[
-        str | None, flag("Sites whose pages may ask: https://a.example,… or *. (default: none)", panel=SERVER)
+        str | None, flag("Sites whose pages may send requests: https://a.example,… or *. (default: none)", panel=SERVER)
     ] = None,
     drain_delay: Annotated[
-        float | None, flag("Seconds to go on serving after SIGTERM. (default: 0)", panel=SERVER)
+        float | None, flag("Seconds to keep serving after SIGTERM. (default: 0)", panel=SERVER)
     ] = None,
     threads: Annotated[int | None, flag("Threads for work off the event loop.", panel=SERVER)] = None,
     request_timeout: Annotated[float | None, flag("Seconds a request may take. (default: 30)", panel=LIMITS)] = None,

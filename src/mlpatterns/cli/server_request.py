@@ -29,7 +29,7 @@ def address(url: str) -> SplitResult:
     Raises:
         WrongUse: `url` is not an http or https URL.
     """
-    wrong = WrongUse(f"{url!r} is no address; write one like http://127.0.0.1:8000")
+    wrong = WrongUse(f"{url!r} is not an address; write one like http://127.0.0.1:8000")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -64,7 +64,7 @@ def send_request(method: str, url: str, body: bytes | None, headers: Mapping[str
         kind = NotFoundOnServer if error.code == 404 else UserError
         raise kind(_sentence(error.read().decode(errors="replace"), error.code)) from error
     except UnicodeEncodeError:
-        raise WrongUse("a header cannot hold these characters; look at --api-key") from None
+        raise WrongUse("a header cannot hold these characters; check --api-key") from None
     except TimeoutError as error:
         raise UserError(f"{url} did not answer in {timeout:g} s") from error
     except (URLError, HTTPException, OSError, ValueError) as error:

@@ -18,7 +18,7 @@ COLUMNS = ("Setting", "Value", "Source")
 
 def command(
     target: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE.py[:app]]", help="Show the parameters of this instead.")
+        str | None, typer.Argument(metavar="[NAME|FILE.py[:app]]", help="Show the parameters of this system instead.")
     ] = None,
 ) -> None:
     """Show every setting with its value and its source; secrets are not shown.

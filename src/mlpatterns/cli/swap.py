@@ -18,16 +18,16 @@ __all__ = ["command"]
 
 
 def command(
-    url: Annotated[str, typer.Argument(help="Of the server, e.g. http://127.0.0.1:8000.")],
+    url: Annotated[str, typer.Argument(help="The URL of the server, e.g. http://127.0.0.1:8000.")],
     to: Annotated[int | None, typer.Option(min=1, help="Serve this version, whatever the alias names.")] = None,
     rollback: Annotated[bool, flag("Serve the version that served before.", "--rollback")] = False,
     force: Annotated[
         bool,
-        flag("With --to: though its inputs, outputs or labels are others and clients break.", "--force"),
+        flag("With --to: even if its inputs, outputs or labels differ, so that clients break.", "--force"),
     ] = False,
     follow: Annotated[bool, flag("Serve what the alias names, again.", "--follow")] = False,
     piece: Annotated[
-        str | None, flag("Of several HotSwaps, the path of one: NAME, or NAME/PART/… as /docs shows it.")
+        str | None, flag("If there are several HotSwaps: the path of one, NAME or NAME/PART/… as /docs shows it.")
     ] = None,
     api_key: Annotated[str | None, flag("Sent as x-api-key.")] = None,
     timeout: Annotated[float, flag("Seconds to wait for the answer.")] = 60.0,
@@ -37,9 +37,9 @@ def command(
     Changes need the setting admin_token (MLPATTERNS_ADMIN_TOKEN), the same as the server's.
     """
     if (to is not None) + rollback + follow > 1:
-        raise SettingsError("--to, --rollback and --follow are three things; give one of them")
+        raise SettingsError("--to, --rollback and --follow exclude each other; give one of them")
     if force and to is None:
-        raise SettingsError("--force goes with --to NUMBER, the version to serve though clients break")
+        raise SettingsError("--force needs --to NUMBER, the version to serve even if clients break")
     parts = address(url)
     base = "/".join((parts.path.rstrip("/"), *(("pieces", piece.strip("/")) if piece else ()), "swap"))
     path = base + ("/rollback" if rollback else "/follow" if follow else "")

@@ -87,7 +87,7 @@ def _is_text(table: TextTable, name: str, cells: Sequence[Cell]) -> bool:
         cell = _shown(str(cells[texts[0]]))
         raise TableError(
             f"the column {name!r} of {table.name} mixes numbers and text, such as {cell} in line "
-            f"{table.first + texts[0]}; mend it, or say --category {name} if its values are categories"
+            f"{table.first + texts[0]}; correct it, or give --category {name} if its values are categories"
         )
     return bool(texts)
 

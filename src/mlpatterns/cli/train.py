@@ -11,7 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, tell
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, warn_if_behind
 from mlpatterns.user_errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
@@ -24,10 +24,13 @@ DATASETS = ("cifar10", "cifar100")
 
 def command(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Trainings by name or the book's, or models that one makes.")
+        list[str],
+        typer.Argument(
+            metavar="NAME", help="Trainings, by their own name or the book's; or models that a training makes."
+        ),
     ],
     test_size: Annotated[float | None, flag("The share of rows that is kept for testing. (default: 0.3)")] = None,
-    seed: Annotated[int | None, flag("Of the split and the estimator. (default: 0)")] = None,
+    seed: Annotated[int | None, flag("The seed of the split and the estimator. (default: 0)")] = None,
     target_iris: Annotated[
         str | None,
         flag(
@@ -37,8 +40,10 @@ def command(
     ] = None,
     promote: Annotated[bool, flag(PROMOTE, "--promote/--no-promote")] = False,
     force: Annotated[bool, flag(FORCE, "--force")] = False,
-    mlflow: Annotated[str | None, flag("Follow the run on this MLflow tracking server too.", metavar="URI")] = None,
-    then: Annotated[bool, typer.Option("--next/--no-next", help="Say which command serves it.", hidden=True)] = True,
+    mlflow: Annotated[str | None, flag("Also track the run on this MLflow server.", metavar="URI")] = None,
+    then: Annotated[
+        bool, typer.Option("--next/--no-next", help="Print the command that serves the model.", hidden=True)
+    ] = True,
     step: Annotated[
         str | None,
         flag(
@@ -58,7 +63,7 @@ def command(
         bool | None, flag("Of cifar10: draw images of ten shapes, with no network.", "--synthetic")
     ] = None,
     images: Annotated[int | None, flag("Of cifar10: how many to draw. (default: 2000)")] = None,
-    test_images: Annotated[int | None, flag("Of cifar10: and to test on. (default: 1000)")] = None,
+    test_images: Annotated[int | None, flag("Of cifar10: how many to draw for testing. (default: 1000)")] = None,
     model_type: Annotated[
         str | None, flag("Of cifar10. (default: resnet)", metavar="resnet|simple|vgg11|vgg16")
     ] = None,
@@ -84,7 +89,7 @@ def command(
     from mlpatterns.training import check, run, run_step
 
     if step is not None and mlflow is not None:
-        raise WrongUse("--mlflow follows whole runs; leave out --step")
+        raise WrongUse("--mlflow tracks whole runs; leave out --step")
     settings = load_settings().settings
     known = [_known(name) for name in names]
     for name in known:  # before any of them is trained
@@ -102,7 +107,7 @@ def command(
                 )  # fmt: skip
         if step is None:
             _print(result, perf_counter() - began)
-            tell(result)
+            warn_if_behind(result)
             refused += [result] if result.refused else []
             if then and result.champion:
                 say(f"next: {_next(result.name)}")
@@ -119,7 +124,7 @@ def _known(name: str) -> str:
         return name
     system = require(name, "demo")
     if system.header.group != "training":
-        raise NotOffered(f"{system.name} is no training; `mlpatterns list --group training` shows them")
+        raise NotOffered(f"{system.name} is not a training; `mlpatterns list --group training` shows them")
     return system.name
 
 

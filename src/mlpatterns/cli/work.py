@@ -15,8 +15,8 @@ __all__ = ["command"]
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="Whose programs to run.")],
-    service: Annotated[str | None, flag("Only those of this Service of the target.")] = None,
+    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="The system whose programs to run.")],
+    service: Annotated[str | None, flag("Only the programs of this Service of the target.")] = None,
     host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
     port: Annotated[
         int | None,
@@ -40,9 +40,9 @@ def command(
     app = load_target(target)
     if not isinstance(app, App):
         raise WrongUse(f"{target} has no programs; `mlpatterns run {target}` serves it")
-    app.works_only = True
+    app.programs_only = True
     ports = NoPorts() if port is None else Ports(settings)
     try:
         run_worker(app, settings, title=f"the program process of {target}", ports=ports)
     finally:
-        app.works_only = False  # a test runs many commands in one process
+        app.programs_only = False  # a test runs many commands in one process

@@ -42,7 +42,7 @@ def _fetched(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
-            f"npm is missing, which brings {PACKAGE}; install Node.js, or copy {', '.join(FILES)} of its version "
+            f"npm, which downloads {PACKAGE}, is missing; install Node.js, or copy {', '.join(FILES)} of its version "
             f"{VERSION} to edge/{PACKAGE}-{VERSION} of the home"
         )
     command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--fetch-retries=0", "--pack-destination", str(folder)]
@@ -69,7 +69,7 @@ def _unpack(packed: Path, folder: Path) -> None:
     """Checks the package, and unpacks only the files that the site needs; each file is written whole or not at all."""
     data = packed.read_bytes()
     if f"sha512-{base64.b64encode(hashlib.sha512(data).digest()).decode()}" != INTEGRITY:
-        raise UserError(f"what npm fetched is not {PACKAGE} {VERSION}: its SHA-512 is another; nothing was kept")
+        raise UserError(f"what npm fetched is not {PACKAGE} {VERSION}: its SHA-512 differs; nothing was kept")
     with tarfile.open(packed) as archive:
         for name in FILES:
             member = archive.extractfile(f"package/dist/{name}")

@@ -19,7 +19,7 @@ from mlpatterns.durable import write_whole
 from mlpatterns.edge.engine import engine_files
 from mlpatterns.edge.quantize import quantized
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.registry.files import checked
+from mlpatterns.registry.files import checked_content
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.user_errors import ModelFileError, UserError, WrongUse
@@ -135,12 +135,12 @@ def _models(models: Sequence[EdgeModel], settings: Settings) -> tuple[dict[str, 
             raise UserError(f"the key {model.key!r} of a model must be small letters, digits and hyphens")
         found = locate(model.reference, settings)
         if found.metadata is None:
-            raise ModelFileError(f"{model.reference} came without metadata, so nobody knows its labels; register it")
+            raise ModelFileError(f"{model.reference} has no metadata, so its labels are unknown; register it")
         if found.weights:
             raise ModelFileError(f"{model.reference} keeps weights in other files, which a page cannot load; export it "
                                  "as one file")  # fmt: skip
         file = f"models/{model.key}.onnx"
-        content = checked(found)
+        content = checked_content(found)
         contents[file] = quantized(found.model.name, content) if model.int8 else content
         described.append(_site_model(model, file, found.metadata))
     return contents, described
@@ -150,7 +150,7 @@ def _site_model(model: EdgeModel, file: str, metadata: ModelMetadata) -> SiteMod
     (first, *others) = metadata.inputs
     if others or not metadata.labels or not _is_square(first):
         raise UserError(
-            f"{model.reference} cannot be shown pictures: it must have labels and one input, of square grey pictures "
+            f"{model.reference} does not accept pictures: it must have labels and one input, of square grey pictures "
             f"as FP32 [-1, side x side], [-1, side, side] or [-1, 1, side, side]; it has {list(first.shape)}"
         )
     return SiteModel(model.key, model.title, metadata.name, metadata.version, model.int8, file, first.name,
@@ -170,7 +170,9 @@ def _is_square(spec: TensorSpec) -> bool:
 
 def _check_folder(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and read_site(folder) is None)):
-        raise WrongUse(f"{folder} holds something that is no site of ours, and is left as it is; name another folder")
+        raise WrongUse(
+            f"{folder} holds files that are not a site of mlpatterns, so nothing was changed; name another folder"
+        )
 
 
 def _write(contents: Mapping[str, Any], folder: Path) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mlpatterns.metadata import Array
 from mlpatterns.user_errors import UserError
 
-__all__ = ["OUTLIER", "EstimatorAnswers", "as_class", "estimator_answers", "named"]
+__all__ = ["OUTLIER", "EstimatorAnswers", "as_class", "estimator_answers", "output_names"]
 
 OUTLIER = ("outlier", "inlier")  # labels of a score up to 0 and above 0, the same as in the trainings
 
@@ -25,8 +25,8 @@ class EstimatorAnswers(Struct):
     threshold: float | None = None
 
 
-def estimator_answers(model: Any, given: Any) -> EstimatorAnswers:
-    """The answers of a fitted estimator to `given`. Errors of the estimator are not caught.
+def estimator_answers(model: Any, rows: Any) -> EstimatorAnswers:
+    """The answers of a fitted estimator to `rows`. Errors of the estimator are not caught.
 
     A classifier gives ``label`` and ``probabilities``, or ``scores`` if it has only a decision function. A classifier
     with several outputs gives ``probabilities_0`` and so on. An outlier detector gives ``label`` (1 or -1) and
@@ -35,29 +35,29 @@ def estimator_answers(model: Any, given: Any) -> EstimatorAnswers:
     from sklearn.base import is_classifier, is_outlier_detector
 
     if is_classifier(model):
-        return _classified(model, given)
+        return _classified(model, rows)
     if is_outlier_detector(model):
-        outputs = {"label": _label(model.predict(given)), "scores": _columns(model.decision_function(given))}
+        outputs = {"label": _label(model.predict(rows)), "scores": _columns(model.decision_function(rows))}
         return EstimatorAnswers(outputs, "scores", OUTLIER, 0.0)
     if hasattr(model, "predict") and hasattr(model, "transform") and hasattr(model, "labels_"):
-        outputs = {"label": _label(model.predict(given)), "distances": _columns(model.transform(given))}
+        outputs = {"label": _label(model.predict(rows)), "distances": _columns(model.transform(rows))}
         return EstimatorAnswers(outputs, "label")
     if hasattr(model, "predict"):
-        return EstimatorAnswers({"value": _columns(model.predict(given))}, "value")
+        return EstimatorAnswers({"value": _columns(model.predict(rows))}, "value")
     if hasattr(model, "transform"):
-        return EstimatorAnswers({"transformed": _columns(model.transform(given))}, "transformed")
-    raise UserError(f"a {type(model).__name__} neither predicts nor transforms; export what does")
+        return EstimatorAnswers({"transformed": _columns(model.transform(rows))}, "transformed")
+    raise UserError(f"a {type(model).__name__} neither predicts nor transforms; export a model that does")
 
 
-def _classified(model: Any, given: Any) -> EstimatorAnswers:
-    label = _label(model.predict(given))
+def _classified(model: Any, rows: Any) -> EstimatorAnswers:
+    label = _label(model.predict(rows))
     if not hasattr(model, "predict_proba") and not hasattr(model, "decision_function"):
         return EstimatorAnswers({"label": label}, "label", as_class(model.classes_))
     if not hasattr(model, "predict_proba"):
-        scores = _columns(model.decision_function(given))
+        scores = _columns(model.decision_function(rows))
         threshold = 0.0 if scores.shape[1] == 1 else None
         return EstimatorAnswers({"label": label, "scores": scores}, "scores", as_class(model.classes_), threshold)
-    probabilities = model.predict_proba(given)
+    probabilities = model.predict_proba(rows)
     if label.ndim > 1 and not isinstance(probabilities, list):  # multilabel: the probability of each label
         return EstimatorAnswers({"label": label, "probabilities": _columns(probabilities)}, "probabilities")
     if isinstance(probabilities, list):
@@ -73,7 +73,7 @@ def as_class(classes: Any) -> tuple[str, ...]:
                  for name in np.asarray(classes).tolist())  # fmt: skip
 
 
-def named(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, str]:
+def output_names(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, str]:
     """The name in the graph for each output. It differs from all input names: a column may be called ``label`` too."""
     names = {}
     for name in outputs:

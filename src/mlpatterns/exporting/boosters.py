@@ -98,7 +98,9 @@ def booster_source(model: Any, sample: ExportSample) -> ExportSource:
     library = library_of(model)
     rows = sample.array if sample.array is not None else np.stack(list(sample.columns.values()), axis=1)
     if rows.dtype.kind not in "fiub" or rows.ndim != 2:
-        raise UserError(f"a Booster of {library} takes rows of numbers; put what encodes text and it into one pipeline")
+        raise UserError(
+            f"a Booster of {library} takes rows of numbers; put the encoder of the text and it into one pipeline"
+        )
     _converter(library)
     model = _with_probabilities(model)
     try:

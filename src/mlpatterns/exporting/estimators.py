@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.exporting.answers import OUTLIER, EstimatorAnswers, estimator_answers, named
+from mlpatterns.exporting.answers import OUTLIER, EstimatorAnswers, estimator_answers, output_names
 from mlpatterns.exporting.conversion import convert, last_step, locales
 from mlpatterns.exporting.sample import ExportSample, as_float32
 from mlpatterns.exporting.source import Draft, ExportSource, refused_sample
@@ -40,14 +40,14 @@ def estimator_source(model: Any, sample: ExportSample) -> ExportSource:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as: a numpy array has no column names
-            answers = estimator_answers(model, sample.given)
+            answers = estimator_answers(model, sample.rows)
     except UserError:
         raise
     except Exception as error:
         raise refused_sample(kind, error) from error
     steps = list(_parts(model))
     inputs = _inputs(kind, sample, any(type(step).__name__ == "ColumnTransformer" for step in steps))
-    names = named(answers.outputs, inputs[0])
+    names = output_names(answers.outputs, inputs[0])
     expected = {names[name]: value for name, value in answers.outputs.items()}
     column = _score_column(model, answers)
     drafts = [Draft(one, partial(convert, model, steps, one, column, locale), _fields(model, sample, one))

@@ -135,7 +135,7 @@ def _source(model: Any, sample: Any) -> ExportSource:
         raise UserError("give the fitted model itself, not the file that it is in")
     hint = ELSEWHERE.get(library_of(model))
     raise UserError(
-        f"{type(model).__name__} is nothing that can be exported; "
+        f"{type(model).__name__} cannot be exported; "
         + (f"use {hint}" if hint else "give a model of scikit-learn, LightGBM, XGBoost or torch itself, or serve it by "
            "a PythonModel")
     )  # fmt: skip
@@ -149,16 +149,16 @@ def _labelled(source: ExportSource, labels: tuple[str, ...], threshold: float | 
         return source
     own = source.labels
     if own and len(own) != len(labels):
-        raise UserError(f"the labels are {len(labels)}, but the model has the classes {', '.join(own)}")
+        raise UserError(f"the number of labels is {len(labels)}, but the model has the classes {', '.join(own)}")
     texts = any(value.dtype.kind == "O" for value in source.expected.values())
     if own and own != labels and texts:
         raise UserError(f"the labels contradict the model's own classes {', '.join(own)}; leave them out")
     scores = source.expected[source.primary]
     if not own and (scores.ndim != 2 or scores.shape[1] not in (len(labels), 1) or scores.dtype.kind != "f"):
-        raise UserError(f"the labels are {len(labels)}, but {source.primary!r} has the shape [rows"
+        raise UserError(f"the number of labels is {len(labels)}, but {source.primary!r} has the shape [rows"
                         f"{''.join(f', {size}' for size in scores.shape[1:])}]")  # fmt: skip
     if scores.shape[1] == 1 and (len(labels) != 2 or source.threshold is None):
-        raise UserError("one score for labels needs two of them and threshold=: above it, it is the second")
+        raise UserError("one score needs two labels and threshold=: a score above it means the second label")
     return replace(source, labels=labels)
 
 
@@ -166,7 +166,9 @@ def _metadata(name: str, source: ExportSource, found: Proven, columns: tuple[str
     fields = columns or found.fields
     specs = tuple(_spec(key, value, fields if len(found.inputs) == 1 else ()) for key, value in found.inputs.items())
     if columns and not specs[0].fields:
-        raise UserError(f"columns= names those of one matrix, but this model has the inputs {', '.join(found.inputs)}")
+        raise UserError(
+            f"columns= names the columns of one matrix, but this model has the inputs {', '.join(found.inputs)}"
+        )
     outputs = tuple(_spec(key, value, ()) for key, value in source.expected.items())
     return ModelMetadata(
         name, "", PLATFORM, specs, tuple(replace(spec, missing=False) for spec in outputs), source.primary,

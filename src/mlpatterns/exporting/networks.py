@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.exporting.answers import named
+from mlpatterns.exporting.answers import output_names
 from mlpatterns.exporting.sample import ExportSample, read_sample
 from mlpatterns.exporting.source import Draft, ExportSource, first_line
 from mlpatterns.metadata import Array
@@ -48,8 +48,8 @@ def network_source(model: Any, sample: Any) -> ExportSource:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"the {kind} does not take the sample: {first_line(error)}") from error
-    names = named(outputs, inputs)
+        raise UserError(f"the {kind} does not accept the sample: {first_line(error)}") from error
+    names = output_names(outputs, inputs)
 
     def again(others: Mapping[str, Array]) -> Mapping[str, Array]:
         return {names[name]: value for name, value in _answers(network, others).items()}
@@ -87,7 +87,7 @@ def _arguments(network: Any) -> list[str]:
 def _array(sample: ExportSample) -> Array:
     array = sample.array if sample.array is not None else np.stack(list(sample.columns.values()), axis=1)
     if array.dtype.kind not in "fiub":
-        raise UserError("a network of torch takes numbers; encode what is text before it")
+        raise UserError("a network of torch takes numbers; encode text before it")
     return array
 
 

@@ -21,13 +21,13 @@ class ExportSample(Struct):
     """A sample of rows.
 
     Attributes:
-        given: the rows as they are passed to the model.
+        rows: the rows as they are passed to the model.
         columns: for a table, its columns by name, each [rows] of numbers, booleans, text (missing text is empty), or
             objects that ONNX has no type for; empty for an array.
         array: for an array, the array, [rows, …]; None for a table.
     """
 
-    given: Any
+    rows: Any
     columns: Mapping[str, Array]
     array: Array | None = None
 
@@ -43,11 +43,11 @@ def read_sample(sample: Any) -> ExportSample:
     if hasattr(sample, "columns") and hasattr(sample, "to_dict"):
         names = list(sample.columns)
         if len({str(name) for name in names}) != len(names):
-            raise UserError("two columns of the sample have one name; rename one")
+            raise UserError("two columns of the sample have the same name; rename one")
         return _with_rows(ExportSample(sample, {str(name): _column(sample[name]) for name in names}))
     array = _array(sample)
-    given = sample if isinstance(sample, list) and array.dtype == object else array
-    return _with_rows(ExportSample(given, {}, array))
+    rows = sample if isinstance(sample, list) and array.dtype == object else array
+    return _with_rows(ExportSample(rows, {}, array))
 
 
 def as_float32(array: Array) -> Array:
@@ -70,7 +70,7 @@ def _frame(sample: Any) -> Any:
         frame = pd.DataFrame(sample)
         return frame.astype({name: float for name in frame if frame[name].isna().all()})  # None alone has no type
     except Exception as error:  # pandas has no common base class for its errors
-        raise UserError(f"the columns of the sample make no table: {first_line(error)}") from error
+        raise UserError(f"the columns of the sample do not form a table: {first_line(error)}") from error
 
 
 def _array(sample: Any) -> Array:
@@ -120,7 +120,7 @@ def _whole(items: Array) -> Array:
     try:
         return items.astype(np.int64)
     except OverflowError:
-        raise UserError("a whole number of the sample needs more than 64 bits") from None
+        raise UserError("the sample holds a whole number that needs more than 64 bits") from None
 
 
 def _is_missing(item: Any) -> bool:

@@ -15,7 +15,7 @@ from mlpatterns.server.pages.diagram_nodes import Node
 if TYPE_CHECKING:
     from mlpatterns.server.servable import Servable
 
-__all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "FormSpec", "Member"]
+__all__ = ["FIRST", "LINKS", "PAGE", "Card", "FormRoute", "FormSpec", "Member"]
 
 FIRST = "web_single"  # the system that the page shows first
 PAGE = ""  # the path of an app's own page, below its name
@@ -25,7 +25,7 @@ LINKS = {
 }  # fmt: skip
 
 
-class Choice(Struct, frozen=True):
+class FormRoute(Struct, frozen=True):
     """One route that a form can send to.
 
     Attributes:
@@ -45,15 +45,15 @@ class FormSpec(Struct, frozen=True):
 
     Attributes:
         model: the name of the model or service.
-        takes: the kind of field that the form has for the body.
+        body_kind: the kind of field that the form has for the body.
         fields: the names of a row's columns.
         picture: the sample image as a `data:` URL, if browsers can show its format; else empty.
         parameters: the values to choose from for each path parameter.
     """
 
     model: str
-    choices: tuple[Choice, ...]
-    takes: Literal["json", "image", "nothing"] = "json"
+    choices: tuple[FormRoute, ...]
+    body_kind: Literal["json", "image", "nothing"] = "json"
     fields: tuple[str, ...] = ()
     picture: str = ""
     parameters: Mapping[str, tuple[str, ...]] = NOTHING
@@ -63,25 +63,25 @@ class Card(Struct, frozen=True):
     """What the index page shows of a system that has an app.
 
     Attributes:
-        drawn: the diagram of its pieces; None if only its header has a diagram.
-        questions: the specifications of its forms.
+        diagram: the diagram of its pieces; None if only its header has a diagram.
+        forms: the specifications of its forms.
         links: the paths of LINKS that it answers.
         waiting: what is not ready yet.
         unloaded: the names of the models that an operator has unloaded.
         operations: the names of the operations that its pieces offer beside predict.
-        holds: the names that its lists hold now, as text.
+        listed: the names that its list routes return now, as text.
         secured: whether a request needs an API key.
         refused: why it does not run here; empty if it runs.
     """
 
     system: System
-    drawn: Node | None = None
-    questions: tuple[FormSpec, ...] = ()
+    diagram: Node | None = None
+    forms: tuple[FormSpec, ...] = ()
     links: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     unloaded: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
-    holds: str = ""
+    listed: str = ""
     secured: bool = False
     refused: str = ""
 

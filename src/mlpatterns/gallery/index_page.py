@@ -85,13 +85,13 @@ def _card(card: Card, address: str) -> Markup:
     missing = (element("p", f"{what}: {', '.join(names)}", class_="bad")
                for what, names in (("does not run here", refused), ("not ready", card.waiting),
                                    ("not loaded", card.unloaded)) if names)  # fmt: skip
-    drawing = _drawing(system) if card.drawn is None else diagram(
-        system.name, f"The pieces of {system.name}", card.drawn)  # fmt: skip
-    asked = (form(system.name, number, question, card, address) for number, question in enumerate(card.questions))
+    drawing = _drawing(system) if card.diagram is None else diagram(
+        system.name, f"The pieces of {system.name}", card.diagram)  # fmt: skip
+    forms = (form(system.name, number, spec, card, address) for number, spec in enumerate(card.forms))
     offered = f"{', '.join(card.operations)} (see its docs)" if card.operations else ""
-    facts = _facts(("In it now", card.holds), ("Beside predictions", offered), ("Use it when", header.when),
+    facts = _facts(("In it now", card.listed), ("Beside predictions", offered), ("Use it when", header.when),
                    ("Not when", header.when_not), ("In the book", header.book))  # fmt: skip
-    columns = (drawing, element("div", *asked, class_="asked"), element("div", facts, _commands(system)))
+    columns = (drawing, element("div", *forms, class_="asked"), element("div", facts, _commands(system)))
     documents = element("nav", *links, aria_label=f"Documents of {system.name}") if links else group()
     return _article(system, *missing, documents,
                     element("div", *columns, class_="columns"))  # fmt: skip

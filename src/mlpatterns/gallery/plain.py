@@ -16,12 +16,12 @@ from typing import Any, Protocol, runtime_checkable
 from msgspec import Struct
 
 from mlpatterns.catalog import System
-from mlpatterns.gallery.card import LINKS, Card, Choice, FormSpec
+from mlpatterns.gallery.card import LINKS, Card, FormRoute, FormSpec
 from mlpatterns.server.asgi import get
 from mlpatterns.server.pages.diagram_nodes import Node
 from mlpatterns.server.servable import PlainApp
 
-__all__ = ["Drawn", "Plain"]
+__all__ = ["HasDiagram", "Plain"]
 
 ROWS, SHOWN = 50, 12  # rows read from a list, and names to choose from; names shown on the card
 PATIENCE = 5.0  # seconds that the index page waits for an app's answer
@@ -29,7 +29,7 @@ DENIED, NOT_FOUND, UNAVAILABLE = (401, 403), 404, 503
 
 
 @runtime_checkable
-class Drawn(Protocol):
+class HasDiagram(Protocol):
     """An app that draws its own diagram."""
 
     def drawing(self) -> Node: ...
@@ -69,7 +69,7 @@ class Plain:
         """Runs the app, and reads its links, routes and diagram once: they do not change while it runs."""
         async with self.app.running():
             await self._learn()
-            self._drawing = self.app.asgi.drawing() if isinstance(self.app.asgi, Drawn) else None
+            self._drawing = self.app.asgi.drawing() if isinstance(self.app.asgi, HasDiagram) else None
             yield
 
     async def _learn(self) -> None:
@@ -93,7 +93,7 @@ class Plain:
         waiting = tuple(await self.waiting())
         lists = [] if waiting else await gather(*map(self._list, self._read_routes))
         known = _names(rows for _, rows in lists)
-        choices = tuple(Choice("GET", one.path.removeprefix("/"), "nothing") for one in self._read_routes
+        choices = tuple(FormRoute("GET", one.path.removeprefix("/"), "nothing") for one in self._read_routes
                         if known.keys() >= {*one.names})  # fmt: skip
         return Card(
             system,
@@ -101,7 +101,7 @@ class Plain:
             (FormSpec(system.name, choices, "nothing", parameters=known),) if choices else (),
             links=self._links,
             waiting=waiting,
-            holds="; ".join(f"{field.removesuffix('_name')}s: {_joined(names)}" for field, names in known.items()),
+            listed="; ".join(f"{field.removesuffix('_name')}s: {_joined(names)}" for field, names in known.items()),
             secured=any(status in DENIED for status, _ in lists),
         )
 

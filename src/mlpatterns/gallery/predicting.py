@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
 from mlpatterns.catalog import System
-from mlpatterns.gallery.card import LINKS, PAGE, Card, Choice, FormSpec
+from mlpatterns.gallery.card import LINKS, PAGE, Card, FormRoute, FormSpec
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App
@@ -40,12 +40,12 @@ class Predicting:
     async def card(self, system: System) -> Card:
         app, models = self.app, self.app.models
         prefixes = {name: f"models/{name}/" if app.several else "" for name in app.hosted}
-        questions = (_form_spec(name, prefixes[name], hosted.known) for name, hosted in app.hosted.items())
+        forms = (_form_spec(name, prefixes[name], hosted.known) for name, hosted in app.hosted.items())
         operations = (operation.name for piece in leaves_first(*models.values()) for operation in piece.operations)
         return Card(
             system,
             nodes_of(models),
-            tuple(questions),
+            tuple(forms),
             links=tuple(path for path in LINKS if path != PAGE),
             waiting=tuple(await self.waiting()),
             unloaded=tuple(name for name in app.hosted if name not in models),
@@ -57,29 +57,29 @@ class Predicting:
 def _form_spec(name: str, prefix: str, described: ModelMetadata | None) -> FormSpec:
     infer = f"v2/models/{name}/infer"
     if described is None:  # its metadata is unknown, so every route is offered
-        rows = tuple(Choice("POST", prefix + path, "rows") for path in ("predict", "predict/label"))
-        return FormSpec(name, (*rows, Choice("POST", infer, "oip")))
+        rows = tuple(FormRoute("POST", prefix + path, "rows") for path in ("predict", "predict/label"))
+        return FormSpec(name, (*rows, FormRoute("POST", infer, "oip")))
     protocol = json.dumps(infer_example(described) or {"inputs": []}, ensure_ascii=False)
     if len(described.inputs) != 1:
-        several = (*_predict_choices(prefix, described, _body(described)), Choice("POST", infer, "oip", protocol))
+        several = (*_predict_choices(prefix, described, _body(described)), FormRoute("POST", infer, "oip", protocol))
         return FormSpec(name, several, fields=tuple(spec.name for spec in described.inputs))
     spec = described.inputs[0]
     image = _image(described) if spec.content == "image" else None
     body = _body(described) if image is None else json.dumps({"data": base64.b64encode(image).decode()})
     choices = [*_predict_choices(prefix, described, body)]
     if spec.content != "image":
-        choices.append(Choice("POST", infer, "oip", protocol))
-    takes: Literal["image", "json"] = "image" if spec.content == "image" else "json"
-    return FormSpec(name, tuple(choices), takes, spec.fields, _picture(image or b""))
+        choices.append(FormRoute("POST", infer, "oip", protocol))
+    body_kind: Literal["image", "json"] = "image" if spec.content == "image" else "json"
+    return FormSpec(name, tuple(choices), body_kind, spec.fields, _picture(image or b""))
 
 
-def _predict_choices(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:
+def _predict_choices(prefix: str, described: ModelMetadata, body: str) -> Iterator[FormRoute]:
     suffixes = ("", "/label") if described.labels else ("",)
     for suffix in suffixes:
-        yield Choice("POST", f"{prefix}predict{suffix}", "rows", body)
+        yield FormRoute("POST", f"{prefix}predict{suffix}", "rows", body)
     if described.sample and not body:  # the sample is too large for the page, but the server has it
         for suffix in suffixes:
-            yield Choice("GET", f"{prefix}predict/test{suffix}", "none")
+            yield FormRoute("GET", f"{prefix}predict/test{suffix}", "none")
 
 
 def _body(described: ModelMetadata) -> str:

@@ -143,7 +143,7 @@ def _bound(settings: Settings, port: int, flag: str, *, shared: bool = False) ->
             raise AddressInUse(
                 f"port {port} is taken; stop the program that listens there, or choose another port with {flag}"
             ) from None
-        raise SettingsError(f"{settings.host}:{port} is no address to listen on: {error.strerror}") from None
+        raise SettingsError(f"{settings.host}:{port} is not an address to listen on: {error.strerror}") from None
     return socket
 
 

@@ -8,7 +8,7 @@ __all__ = ["Peers"]
 
 
 class Peers:
-    """One byte of shared memory a process: 1 while it is ready.
+    """One byte of shared memory for each process: 1 while it is ready.
 
     A worker that loads takes connections only while no other is ready: its 503 is worth less than an answer.
 

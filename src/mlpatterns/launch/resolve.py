@@ -66,7 +66,7 @@ def _model(target: str, no_pattern: UserError) -> RegisteredReference | None:
         return None
     except RegistryDown as error:
         raise RegistryDown(
-            f"{target!r} is no pattern that can be served, and whether it is a model is unknown: {error}"
+            f"{target!r} is not a pattern that can be served, and whether it is a model is unknown: {error}"
         ) from error
     return reference
 

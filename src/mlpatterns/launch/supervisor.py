@@ -94,8 +94,8 @@ def _control_folder() -> Path:
         return Path(tempfile.mkdtemp(prefix="mlpatterns-"))
     except OSError as error:
         raise UserError(
-            f"the workers share what memory:// holds in a file, and none can be made: {error.strerror or error}; set "
-            "TMPDIR to a folder with room, or `control` to a database"
+            f"the workers share the contents of memory:// in a file, which cannot be made: {error.strerror or error}; "
+            "set TMPDIR to a folder with room, or `control` to a database"
         ) from error
 
 

@@ -30,7 +30,7 @@ from mlpatterns.references import (
     name_of,
     parse_reference,
 )
-from mlpatterns.registry.files import beside
+from mlpatterns.registry.files import metadata_path
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.servable import PlainApp, is_asgi
@@ -131,7 +131,7 @@ def _of_models(references: Sequence[Reference]) -> App:
     """The app of one model, or of several files that are each served under their own name."""
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {_said(references[0])} are two models; remove one of them")
+        raise SettingsError(f"--model and {_said(references[0])} name two models; remove one of them")
     if len(references) > 1:
         _check_several([each.path for each in references if isinstance(each, FileReference)])
     options = model_options(settings)
@@ -160,8 +160,9 @@ def _check_several(paths: Sequence[Path]) -> None:
     settings = load_settings().settings
     for name in MODEL_OPTIONS:
         if getattr(settings, name) not in (None, ()):
-            raise SettingsError(f"--{name} describes one model, but there are {len(paths)}; write it into the "
-                                f"{beside(paths[0]).name} beside each file, or serve each file alone")  # fmt: skip
+            beside = metadata_path(paths[0]).name
+            raise SettingsError(f"--{name} describes one model, but there are {len(paths)}; write it into the {beside} "
+                                "beside each file, or serve each file alone")  # fmt: skip
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -184,7 +185,7 @@ def _import_file(path: Path) -> ModuleType:
         raise
     except Exception as error:
         _print_own_traceback(error, path.resolve())
-        raise UserError(f"{path} failed to load; the traceback above is its own") from error
+        raise UserError(f"{path} failed to load; the traceback above shows why") from error
     return module
 
 
@@ -211,5 +212,6 @@ def _from_module(module: ModuleType, file: str, attribute: str | None) -> App | 
         raise WrongUse(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
                         f"{file}:NAME")  # fmt: skip
     raise UserError(
-        f"{file}:{attribute or names[0]} is no app; make it the result of serve(build), a build function or an ASGI app"
+        f"{file}:{attribute or names[0]} is not an app; make it the result of serve(build), a build "
+        "function or an ASGI app"
     )

@@ -35,7 +35,7 @@ def main() -> int:
     try:
         app = load_target(arguments.target)
         if alone and isinstance(app, App):
-            app.works_only = True
+            app.programs_only = True
             listening.close()
         settings = load_settings().settings
         run_worker(

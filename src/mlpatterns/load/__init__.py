@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlpatterns.load.attack import attack
-from mlpatterns.load.limit import Limits, find_limit
+from mlpatterns.load.limit import ServerLimits, find_limit
 from mlpatterns.load.report import Report
 from mlpatterns.load.served import LoadedServer, loaded
 from mlpatterns.load.target import Target
 
-__all__ = ["Limits", "LoadedServer", "Report", "Target", "attack", "find_limit", "loaded"]
+__all__ = ["LoadedServer", "Report", "ServerLimits", "Target", "attack", "find_limit", "loaded"]

@@ -13,19 +13,19 @@ from typing import Protocol
 
 from mlpatterns.load.engine import Engine
 from mlpatterns.load.pool import Pool
-from mlpatterns.load.report import Report, made
+from mlpatterns.load.report import Report, make_report
 from mlpatterns.load.schedule import phases
 from mlpatterns.load.target import Origin, Target
 from mlpatterns.user_errors import UserError, WrongUse
 
-__all__ = ["Stop", "attack"]
+__all__ = ["StopSignal", "attack"]
 
 CONNECTIONS = 10_000  # the most open connections to each host; fewer if the process may have fewer open files
 SPARE_FILES = 100  # open files for other purposes
 UNANSWERED = 2.0  # seconds that an interrupted load waits for outstanding answers
 
 
-class Stop(Protocol):
+class StopSignal(Protocol):
     """A signal that ends a load early, such as an asyncio.Event."""
 
     async def wait(self) -> object: ...
@@ -40,7 +40,7 @@ async def attack(
     connections: int = CONNECTIONS,
     allow_remote: bool = False,
     ca: Path | None = None,
-    stop: Stop | None = None,
+    stop: StopSignal | None = None,
     watch: Callable[[Engine], None] | None = None,
 ) -> Report:
     """Sends requests at a rate that does not depend on the answers (an open loop), and waits for all answers.
@@ -64,23 +64,23 @@ async def attack(
     """
     chosen = _targets(targets)
     if request_timeout <= 0 or connections < 1:
-        raise WrongUse("a timeout is more than 0 s, and there is at least 1 connection")
+        raise WrongUse("the timeout must be more than 0 s, and the number of connections at least 1")
     plan = phases(rate, seconds)
-    trusted, most, ledger = _trusted(ca), min(connections, _files()), _Ledger()
+    trusted, most, relay = _trusted(ca), min(connections, _files()), _OutcomeRelay()
 
     async def pool(origin: Origin) -> Pool:
         tls = (trusted, origin.host) if origin.scheme == "https" else None
-        return Pool(await resolved(origin, allow_remote), ledger, most=most, timeout=request_timeout, tls=tls)
+        return Pool(await resolved(origin, allow_remote), relay, most=most, timeout=request_timeout, tls=tls)
 
     pools = {origin: await pool(origin) for origin in {target.origin for target in chosen}}
-    ledger.engine = engine = Engine(chosen, plan, pools, request_timeout)
+    relay.engine = engine = Engine(chosen, plan, pools, request_timeout)
     if watch is not None:
         watch(engine)
     try:
         await _run(engine, stop)
     finally:
         await _close(pools.values())
-    return made(plan, engine.windows, engine.late, engine.began)
+    return make_report(plan, engine.windows, engine.late, engine.began)
 
 
 def _targets(given: str | Target | Sequence[Target]) -> Sequence[Target]:
@@ -90,16 +90,16 @@ def _targets(given: str | Target | Sequence[Target]) -> Sequence[Target]:
     return found
 
 
-class _Ledger:
+class _OutcomeRelay:
     """Passes outcomes to the engine, which is created after the pools."""
 
     engine: Engine
 
-    def answered(self, shot: object, status: int, received: int) -> None:
-        self.engine.answered(shot, status, received)  # type: ignore[arg-type]
+    def answered(self, request: object, status: int, received: int) -> None:
+        self.engine.answered(request, status, received)  # type: ignore[arg-type]
 
-    def failed(self, shot: object, why: str) -> None:
-        self.engine.failed(shot, why)  # type: ignore[arg-type]
+    def failed(self, request: object, why: str) -> None:
+        self.engine.failed(request, why)  # type: ignore[arg-type]
 
 
 async def _close(pools: Iterable[Pool]) -> None:
@@ -107,7 +107,7 @@ async def _close(pools: Iterable[Pool]) -> None:
         await each.close()
 
 
-async def _run(engine: Engine, stop: Stop | None) -> None:
+async def _run(engine: Engine, stop: StopSignal | None) -> None:
     running = asyncio.ensure_future(engine.run())
     if stop is None:
         await running
@@ -139,7 +139,7 @@ async def resolved(origin: Origin, allow_remote: bool) -> list[tuple[str, int]]:
     addresses = list(dict.fromkeys((str(address[0]), origin.port) for *_, address in found))
     if not allow_remote and not all(ipaddress.ip_address(host.partition("%")[0]).is_loopback for host, _ in addresses):
         raise UserError(
-            f"{origin.host} is another machine: load only a server of yours, and say so with --allow-remote"
+            f"{origin.host} is another machine: load only a server of your own, and confirm it with --allow-remote"
         )
     return addresses
 

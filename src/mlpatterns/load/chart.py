@@ -14,7 +14,7 @@ __all__ = ["Series", "chart"]
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 210, 64, 26, 10, 32
 MOST_POINTS = 400  # points of one series; if it has more, only the highest point of each group is drawn
 Point = tuple[float, float]
-Told = Callable[[float], str]
+NumberFormat = Callable[[float], str]
 
 
 class Series(Struct, frozen=True):
@@ -31,12 +31,16 @@ class Series(Struct, frozen=True):
 
 
 def chart(
-    title: str, series: Sequence[Series], x_told: Told, y_told: Told, x_marks: Sequence[float] | None = None
+    title: str,
+    series: Sequence[Series],
+    x_format: NumberFormat,
+    y_format: NumberFormat,
+    x_marks: Sequence[float] | None = None,
 ) -> Markup:
     """The chart and its legend.
 
     Args:
-        x_told, y_told: functions that format the numbers of the axis.
+        x_format, y_format: functions that format the numbers of the axis.
         x_marks: the numbers on the horizontal axis; by default round numbers.
     """
     thinned = [Series(one.name, one.kind, _thin(one.points), one.bars) for one in series]
@@ -52,8 +56,8 @@ def chart(
     picture = element(
         "svg",
         element("title", title),
-        *(_y_mark(frame, mark, y_told(mark)) for mark in y_marks),
-        *(_x_mark(frame, mark, x_told(mark)) for mark in marks),
+        *(_y_mark(frame, mark, y_format(mark)) for mark in y_marks),
+        *(_x_mark(frame, mark, x_format(mark)) for mark in marks),
         *_drawn(frame, thinned),
         role="img", viewBox=f"0 0 {WIDTH} {HEIGHT}",
     )  # fmt: skip
@@ -105,16 +109,16 @@ def _stacked(series: Sequence[Series]) -> float:
     return max(sums.values(), default=0.0)
 
 
-def _y_mark(frame: _Frame, mark: float, told: str) -> Markup:
+def _y_mark(frame: _Frame, mark: float, label: str) -> Markup:
     y = f"{frame.y(mark):.1f}"
     line = element("path", d=f"M{LEFT} {y}H{WIDTH - RIGHT}", class_="grid")
-    return group(line, element("text", told, x=str(LEFT - 6), y=y, text_anchor="end", dominant_baseline="middle"))
+    return group(line, element("text", label, x=str(LEFT - 6), y=y, text_anchor="end", dominant_baseline="middle"))
 
 
-def _x_mark(frame: _Frame, mark: float, told: str) -> Markup:
+def _x_mark(frame: _Frame, mark: float, label: str) -> Markup:
     x = f"{frame.x(mark):.1f}"
     line = element("path", d=f"M{x} {TOP}V{HEIGHT - BOTTOM}", class_="grid")
-    return group(line, element("text", told, x=x, y=str(HEIGHT - BOTTOM + 16), text_anchor="middle"))
+    return group(line, element("text", label, x=x, y=str(HEIGHT - BOTTOM + 16), text_anchor="middle"))
 
 
 def _round_marks(low: float, high: float) -> list[float]:

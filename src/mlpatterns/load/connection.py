@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import httptools
 
-__all__ = ["Connection", "Owner", "Shot"]
+__all__ = ["Connection", "ConnectionListener", "PlannedRequest"]
 
 
-class Shot:
+class PlannedRequest:
     """One planned request.
 
     Attributes:
@@ -30,23 +30,23 @@ class Shot:
         self.done = False
 
 
-class Owner(Protocol):
+class ConnectionListener(Protocol):
     """The callbacks that a connection calls."""
 
     def opened(self, connection: Connection) -> None: ...
-    def answered(self, connection: Connection, shot: Shot, status: int, received: int) -> None: ...
-    def failed(self, shot: Shot, why: str) -> None: ...
+    def answered(self, connection: Connection, request: PlannedRequest, status: int, received: int) -> None: ...
+    def failed(self, request: PlannedRequest, why: str) -> None: ...
     def closed(self, connection: Connection) -> None: ...
 
 
 class Connection(asyncio.Protocol):
-    """Carries one shot at a time, and reports to its Owner."""
+    """Carries one request at a time, and reports to its ConnectionListener."""
 
-    __slots__ = ("_headers_done", "_length_known", "_owner", "_parser", "_received", "shot", "transport")
+    __slots__ = ("_headers_done", "_length_known", "_listener", "_parser", "_received", "request", "transport")
 
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
-        self.shot: Shot | None = None
+    def __init__(self, listener: ConnectionListener) -> None:
+        self._listener = listener
+        self.request: PlannedRequest | None = None
         self.transport: Any = None  # an asyncio.Transport after connection_made
         self._reset()
 
@@ -54,23 +54,23 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._received, self._headers_done, self._length_known = 0, False, False
 
-    def send(self, shot: Shot) -> None:
-        shot.connection, self.shot = self, shot
-        self.transport.write(shot.wire)
+    def send(self, request: PlannedRequest) -> None:
+        request.connection, self.request = self, request
+        self.transport.write(request.wire)
 
     def abort(self) -> None:
-        """Closes the connection at once. The caller must report the failure of its shot."""
-        self.shot = None
+        """Closes the connection at once. The caller must report the failure of its request."""
+        self.request = None
         self.transport.abort()
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self._owner.opened(self)
+        self._listener.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.shot is None:  # unrequested data would be read as the answer to the next request
+        if self.request is None:  # unrequested data would be read as the answer to the next request
             self.transport.abort()
             return
         try:
@@ -79,12 +79,12 @@ class Connection(asyncio.Protocol):
             self._fail("the answer is not HTTP/1.1")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.shot is not None:
+        if self.request is not None:
             if exc is None and self._headers_done and not self._length_known:
                 self._complete()  # the end of the connection is the end of the body (RFC 9112, section 6.3)
             else:
                 self._fail("the server closed the connection before its answer was complete")
-        self._owner.closed(self)
+        self._listener.closed(self)
 
     # httptools
 
@@ -94,8 +94,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._headers_done = True
-        if self.shot is not None and self.shot.head:  # the parser would wait for a body of Content-Length bytes
-            self.transport.abort()  # first, so that the pool sends no waiting shot over it
+        if self.request is not None and self.request.head:  # the parser would wait for a body of Content-Length bytes
+            self.transport.abort()  # first, so that the pool sends no waiting request over it
             self._complete()
 
     def on_body(self, body: bytes) -> None:
@@ -108,16 +108,16 @@ class Connection(asyncio.Protocol):
             self._headers_done = self._length_known = False
 
     def _complete(self) -> None:
-        shot, received = self.shot, self._received
-        if shot is None:
+        request, received = self.request, self._received
+        if request is None:
             return
-        self.shot, self._received, self._headers_done, self._length_known = None, 0, False, False
+        self.request, self._received, self._headers_done, self._length_known = None, 0, False, False
         if not self._parser.should_keep_alive():
             self.transport.close()
-        self._owner.answered(self, shot, self._parser.get_status_code(), received)
+        self._listener.answered(self, request, self._parser.get_status_code(), received)
 
     def _fail(self, why: str) -> None:
-        shot, self.shot = self.shot, None
+        request, self.request = self.request, None
         self.transport.abort()
-        if shot is not None:
-            self._owner.failed(shot, why)
+        if request is not None:
+            self._listener.failed(request, why)

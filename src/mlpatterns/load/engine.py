@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
 from mlpatterns.load.alarm import Alarm
-from mlpatterns.load.connection import Shot
+from mlpatterns.load.connection import PlannedRequest
 from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.pool import Pool
 from mlpatterns.load.schedule import Phase
@@ -49,7 +49,7 @@ class Engine:
         self.windows: list[TallyWindow] = []
         self.late = Histogram()
         self.began = 0.0
-        self._flying: deque[Shot] = deque()  # ordered by planned time, and so also by timeout
+        self._flying: deque[PlannedRequest] = deque()  # ordered by planned time, and so also by timeout
         self._outstanding = 0
         self._finished = asyncio.Event()
         self._next: tuple[float, int, int] | None = next(self._plan)
@@ -104,24 +104,24 @@ class Engine:
 
     def _send(self, planned: float, window: TallyWindow) -> None:
         wire, head, size, pool = next(self._wires)
-        shot = Shot(wire, head, planned, window)
+        request = PlannedRequest(wire, head, planned, window)
         window.planned += 1
         window.bytes_out += size
         self._outstanding += 1
-        self._flying.append(shot)
-        pool.submit(shot)
+        self._flying.append(request)
+        pool.submit(request)
 
-    # Methods of Ledger
+    # Methods of OutcomeListener
 
-    def answered(self, shot: Shot, status: int, received: int) -> None:
+    def answered(self, request: PlannedRequest, status: int, received: int) -> None:
         now = monotonic()
-        shot.window.answered(status, now - shot.planned, received, now)
+        request.window.answered(status, now - request.planned, received, now)
         self._outstanding -= 1
         self._settle()
 
-    def failed(self, shot: Shot, why: str) -> None:
+    def failed(self, request: PlannedRequest, why: str) -> None:
         now = monotonic()
-        shot.window.failed(why, now - shot.planned, now)
+        request.window.failed(why, now - request.planned, now)
         self._outstanding -= 1
         self._settle()
 
@@ -133,12 +133,12 @@ class Engine:
         """Fails requests that have timed out, and removes requests that are done."""
         now = monotonic()
         while self._flying and (self._flying[0].done or now - self._flying[0].planned >= self._timeout):
-            shot = self._flying.popleft()
-            if not shot.done:
-                shot.done = True
-                if shot.connection is not None:
-                    shot.connection.abort()
-                self.failed(shot, LATE)
+            request = self._flying.popleft()
+            if not request.done:
+                request.done = True
+                if request.connection is not None:
+                    request.connection.abort()
+                self.failed(request, LATE)
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 
 

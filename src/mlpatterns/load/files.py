@@ -65,7 +65,7 @@ def _rows(content: bytes, name: str) -> list[list[str]]:
     try:
         rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise WrongUse(f"{name} is no CSV in UTF-8: {error}") from error
+        raise WrongUse(f"{name} is not CSV in UTF-8: {error}") from error
     if not rows:
         raise WrongUse(f"{name} has no row")
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(rows[0])), None)
@@ -149,7 +149,7 @@ def _target(block: Sequence[str], where: str, folder: Path, bodies: dict[str, by
             continue
         key, colon, value = line.partition(":")
         if not colon or not value.strip():
-            raise WrongUse(f"{where}: {line[:100]!r} is no header; write one like Content-Type: application/json")
+            raise WrongUse(f"{where}: {line[:100]!r} is not a header; write one like Content-Type: application/json")
         headers.append((key.rstrip(), value.strip()))
     try:
         return Target(url.strip(), method, tuple(headers), body)
@@ -159,7 +159,7 @@ def _target(block: Sequence[str], where: str, folder: Path, bodies: dict[str, by
 
 def _body(file: str, where: str, folder: Path, bodies: dict[str, bytes]) -> bytes:
     if not file or "\0" in file:
-        raise WrongUse(f"{where}: write the body's file behind the @")
+        raise WrongUse(f"{where}: write the body's file after the @")
     if file not in bodies:
         try:
             bodies[file] = read_file(folder / file)

@@ -14,7 +14,7 @@ from mlpatterns.load.report import LoadStep, Report
 from mlpatterns.load.target import Target
 from mlpatterns.user_errors import UserError
 
-__all__ = ["Limits", "Trial", "find_limit"]
+__all__ = ["ServerLimits", "Trial", "find_limit"]
 
 LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate for any server, to measure the latency without queueing
 KEPT = 0.97  # the least share of the rate that must be answered well and in time
@@ -35,7 +35,7 @@ class Trial(Struct, frozen=True):
     why: str
 
 
-class Limits(Struct, frozen=True):
+class ServerLimits(Struct, frozen=True):
     """The limits of a server.
 
     Attributes:
@@ -67,7 +67,7 @@ async def find_limit(
     told: Callable[[Trial], None] | None = None,
     attack: Attack = attack,
     **options: Any,
-) -> Limits:
+) -> ServerLimits:
     """Finds the limit of a server: doubles the rate until the server cannot sustain it, then narrows the range.
 
     A rate holds if good answers arrive at 97 % of the rate or more, if at least 99 % of the answers are good, and, if
@@ -88,12 +88,12 @@ async def find_limit(
     alone = light.latencies.p50
     if light.success < SUCCESS or (p99 is not None and alone > p99):
         said = ", ".join(light.errors) or f"an answer takes {duration(alone)}"
-        raise UserError(f"the server does not bear {LIGHT:g} requests a second: {said}")
+        raise UserError(f"the server cannot sustain {LIGHT:g} requests a second: {said}")
     search = _Search(LIGHT, max(2 * LIGHT, min(1.0 / max(alone, 1e-4), MOST_RATE)))
     trials: list[Trial] = []
     while search.next is not None and len(trials) < MOST_TRIALS:
         rate = search.next
-        trial = await _tried(attack, targets, rate, seconds, alone, p99, options)
+        trial = await _try_rate(attack, targets, rate, seconds, alone, p99, options)
         trials.append(trial)
         if told is not None:
             told(trial)
@@ -101,7 +101,7 @@ async def find_limit(
     return _limits(search, trials, alone)
 
 
-async def _tried(
+async def _try_rate(
     attack: Attack, targets: Any, rate: float, seconds: float, alone: float, p99: float | None, options: Any
 ) -> Trial:
     """Tries a rate, and tries it again if it only just failed, because the cause may be a hiccup of the machine."""
@@ -162,9 +162,9 @@ class _Search:
         return next((guess for guess in near if self.low < guess < self.high), math.sqrt(self.low * self.high))
 
 
-def _limits(search: _Search, trials: Sequence[Trial], alone: float) -> Limits:
+def _limits(search: _Search, trials: Sequence[Trial], alone: float) -> ServerLimits:
     capacity = max(search.capacity, search.low) if search.capacity else search.low
-    return Limits(
+    return ServerLimits(
         rate=search.low,
         broken=None if math.isinf(search.high) else search.high,
         why=search.why,

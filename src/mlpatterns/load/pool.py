@@ -8,20 +8,20 @@ import ssl
 from collections import deque
 from typing import Any, Protocol
 
-from mlpatterns.load.connection import Connection, Shot
+from mlpatterns.load.connection import Connection, PlannedRequest
 
-__all__ = ["Ledger", "Pool"]
+__all__ = ["OutcomeListener", "Pool"]
 
 
-class Ledger(Protocol):
+class OutcomeListener(Protocol):
     """Counts the outcomes of requests."""
 
-    def answered(self, shot: Shot, status: int, received: int) -> None: ...
-    def failed(self, shot: Shot, why: str) -> None: ...
+    def answered(self, request: PlannedRequest, status: int, received: int) -> None: ...
+    def failed(self, request: PlannedRequest, why: str) -> None: ...
 
 
 class Pool:
-    """Gives each shot a free connection at once; if none is free, the shots wait in a FIFO queue.
+    """Gives each request a free connection at once; if none is free, the requests wait in a FIFO queue.
 
     Args:
         addresses: where to connect, tried in order; see `resolved`.
@@ -33,16 +33,16 @@ class Pool:
     def __init__(
         self,
         addresses: list[tuple[str, int]],
-        ledger: Ledger,
+        outcomes: OutcomeListener,
         *,
         most: int,
         timeout: float,
         tls: tuple[ssl.SSLContext, str] | None = None,
     ) -> None:
-        self._addresses, self._ledger, self._most, self._timeout, self._tls = addresses, ledger, most, timeout, tls
+        self._addresses, self._outcomes, self._most, self._timeout, self._tls = addresses, outcomes, most, timeout, tls
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
-        self._waiting: deque[Shot] = deque()
+        self._waiting: deque[PlannedRequest] = deque()
         self._opening: set[asyncio.Task[None]] = set()
 
     @property
@@ -50,18 +50,18 @@ class Pool:
         """How many connections are open now."""
         return len(self._open)
 
-    def submit(self, shot: Shot) -> None:
-        """Sends a shot at once, or queues it until a connection is free."""
+    def submit(self, request: PlannedRequest) -> None:
+        """Sends a request at once, or queues it until a connection is free."""
         while self._idle:
             connection = self._idle.pop()  # the last one used: the server is least likely to have closed it
             if not connection.transport.is_closing():
-                connection.send(shot)
+                connection.send(request)
                 return
-        self._waiting.append(shot)
+        self._waiting.append(request)
         self._open_more()
 
     def _open_more(self) -> None:
-        """Opens a connection for each waiting shot, up to the limit."""
+        """Opens a connection for each waiting request, up to the limit."""
         while len(self._opening) < len(self._waiting) and len(self._opening) + len(self._open) < self._most:
             task = asyncio.get_running_loop().create_task(self._connect())
             self._opening.add(task)
@@ -78,47 +78,47 @@ class Pool:
                 return
             except (OSError, ssl.SSLError, TimeoutError) as failure:
                 error = failure
-        shot = self._next()
-        if shot is not None:
-            shot.done = True
-            self._ledger.failed(shot, _reason(error))
+        request = self._next()
+        if request is not None:
+            request.done = True
+            self._outcomes.failed(request, _reason(error))
 
-    def _next(self) -> Shot | None:
-        """Takes the oldest waiting shot that is not done yet."""
+    def _next(self) -> PlannedRequest | None:
+        """Takes the oldest waiting request that is not done yet."""
         while self._waiting:
-            shot = self._waiting.popleft()
-            if not shot.done:
-                return shot
+            request = self._waiting.popleft()
+            if not request.done:
+                return request
         return None
 
-    # Methods of Owner
+    # Methods of ConnectionListener
 
     def opened(self, connection: Connection) -> None:
         self._open.add(connection)
         self._free(connection)
 
-    def answered(self, connection: Connection, shot: Shot, status: int, received: int) -> None:
-        shot.done = True
-        self._ledger.answered(shot, status, received)
+    def answered(self, connection: Connection, request: PlannedRequest, status: int, received: int) -> None:
+        request.done = True
+        self._outcomes.answered(request, status, received)
         if not connection.transport.is_closing():
             self._free(connection)
 
-    def failed(self, shot: Shot, why: str) -> None:
-        shot.done = True
-        self._ledger.failed(shot, why)
+    def failed(self, request: PlannedRequest, why: str) -> None:
+        request.done = True
+        self._outcomes.failed(request, why)
 
     def closed(self, connection: Connection) -> None:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._open_more()  # a waiting shot may now open a new connection
+        self._open_more()  # a waiting request may now open a new connection
 
     def _free(self, connection: Connection) -> None:
-        shot = self._next()
-        if shot is None:
+        request = self._next()
+        if request is None:
             self._idle.append(connection)
         else:
-            connection.send(shot)
+            connection.send(request)
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -13,7 +13,7 @@ from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.schedule import Phase
 from mlpatterns.load.tally import TallyWindow
 
-__all__ = ["Latencies", "LoadStep", "Report", "Second", "as_json", "made"]
+__all__ = ["Latencies", "LoadStep", "Report", "Second", "as_json", "make_report"]
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
@@ -94,7 +94,7 @@ class Report(LoadStep, frozen=True):
     percentiles: tuple[tuple[float, float], ...]
 
 
-def made(phases: Sequence[Phase], windows: Sequence[TallyWindow], late: Histogram, began: float) -> Report:
+def make_report(phases: Sequence[Phase], windows: Sequence[TallyWindow], late: Histogram, began: float) -> Report:
     """The report, computed from the counts of the windows.
 
     Args:

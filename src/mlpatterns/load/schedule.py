@@ -26,9 +26,9 @@ class Phase(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= MOST_RATE:
-            raise WrongUse(f"a rate is more than 0 and at most {MOST_RATE:,} requests a second, not {self.rate:g}")
+            raise WrongUse(f"a rate must be more than 0 and at most {MOST_RATE:,} requests a second, not {self.rate:g}")
         if not 0 < self.seconds <= MOST_SECONDS:
-            raise WrongUse(f"a duration is more than 0 s and at most 7 days, not {self.seconds:g} s")
+            raise WrongUse(f"a duration must be more than 0 s and at most 7 days, not {self.seconds:g} s")
 
     @property
     def requests(self) -> int:

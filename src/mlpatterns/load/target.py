@@ -48,7 +48,7 @@ class Target(Struct, frozen=True):
     def __post_init__(self) -> None:
         parse_url(self.url)
         if self.method not in METHODS:
-            raise WrongUse(f"{self.method!r} is no method; write one of {', '.join(METHODS)}")
+            raise WrongUse(f"{self.method!r} is not a method; write one of {', '.join(METHODS)}")
         for name, value in self.headers:
             check_header(name, value)
 
@@ -81,7 +81,7 @@ def parse_url(url: str) -> SplitResult:
     Raises:
         WrongUse: it is not a valid http or https URL.
     """
-    wrong = WrongUse(f"{url[:200]!r} is no address to load; write one like http://127.0.0.1:8000/predict")
+    wrong = WrongUse(f"{url[:200]!r} is not an address to load; write one like http://127.0.0.1:8000/predict")
     if not re.fullmatch(r"[\x21-\x7e]+", url):
         raise wrong
     try:
@@ -98,13 +98,13 @@ def check_header(name: str, value: str) -> None:
     WrongUse: it is not a valid header, or the generator sets it itself.
     """
     if not TOKEN.fullmatch(name):
-        raise WrongUse(f"{name[:100]!r} is no name of a header")
+        raise WrongUse(f"{name[:100]!r} is not a header name")
     if not VALUE.fullmatch(value):
         raise WrongUse(f"the header {name} has a character that no header may have")
     if name.lower() in OURS:
         raise WrongUse(f"the header {name} is set by the generator; leave it out")
 
 
-def paired(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def header_pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The headers as pairs of name and value."""
     return tuple(headers.items() if isinstance(headers, Mapping) else headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlpatterns.load.durations import duration
-from mlpatterns.load.limit import Limits, Trial
+from mlpatterns.load.limit import ServerLimits, Trial
 from mlpatterns.load.report import Report
 
 __all__ = ["as_text", "limits_text", "trial_text"]
@@ -57,7 +57,7 @@ def trial_text(trial: Trial) -> str:
     return f"{step.planned_rate:.0f}/s: {trial.why or 'held'}, {spread}"
 
 
-def limits_text(found: Limits) -> str:
+def limits_text(found: ServerLimits) -> str:
     """The results of a search, and the settings that it recommends."""
     held = [trial.step for trial in found.trials if not trial.why and trial.step.planned_rate == found.rate]
     p99 = f", p99 {duration(held[-1].latencies.p99)}" if held else ""

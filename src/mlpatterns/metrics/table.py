@@ -36,7 +36,7 @@ class SeriesTable:
         """
         known = self._families.setdefault(family.name, family)
         if not known.adds_up_with(family):
-            raise ValueError(f"{family.name!r} is a {known.kind} already, and cannot be another {family.kind} too")
+            raise ValueError(f"{family.name!r} is a {known.kind} already, and cannot also be another {family.kind}")
         key = family.name, labels
         if key not in self._series:
             used = self._used + family.width

@@ -14,7 +14,7 @@ from msgspec import Struct
 from mlpatterns.errors import Conflict, InvalidInput, NotFound, PredictionError, TooLarge
 from mlpatterns.registry.fetching import keep_in_cache
 from mlpatterns.registry.files import MANIFEST, MODEL, Manifest, dump_manifest
-from mlpatterns.registry.urls import MANIFEST_BYTES, below
+from mlpatterns.registry.urls import MANIFEST_BYTES, relative_url
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.objects_file import folder_of
@@ -51,7 +51,7 @@ def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home
         with _created(store, url, whole):
             folder = folder_of(root) / url if root.startswith("file:") else keep_in_cache(home, digest, whole, what=url)
     except Conflict as error:
-        raise UserError(f"the artifact {url} is there already; artifacts are never written over") from error
+        raise UserError(f"the artifact {url} already exists; artifacts are never overwritten") from error
     except PredictionError as error:
         raise UserError(str(error)) from error
     return PublishedArtifact(folder, root, url, digest)
@@ -68,7 +68,7 @@ def check_published(root: str, *, artifact_url: str, manifest_sha256: str, sha25
         InvalidInput: the artifact is another one, or `artifact_url` is malformed.
         Unavailable: the store does not answer.
     """
-    inner = below(root, artifact_url)
+    inner = relative_url(root, artifact_url)
     if inner is None:
         return
     try:
@@ -90,7 +90,7 @@ def check_published(root: str, *, artifact_url: str, manifest_sha256: str, sha25
 def remove_unnamed(root: str, url: str | None) -> bool:
     """Removes the files of an artifact that no version names, if they are below `root`. It returns False if that
     failed; then they stay until they are swept."""
-    inner = None if url is None else below(root, url)
+    inner = None if url is None else relative_url(root, url)
     try:
         if inner is not None:
             remove(root, inner)

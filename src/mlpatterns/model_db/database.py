@@ -47,7 +47,7 @@ def engine(url: str) -> Engine:
     except ImportError as error:
         raise MissingExtra(*EXTRAS[scheme]) from error
     except (ArgumentError, ValueError) as error:
-        raise UserError(f"{redact(url)!r} is no database URL") from error
+        raise UserError(f"{redact(url)!r} is not a database URL") from error
     if scheme == "sqlite":
         event.listen(made, "connect", _prepare_sqlite)
         event.listen(made, "begin", _begin_sqlite)
@@ -117,6 +117,6 @@ def _begin_sqlite(connection: Any) -> None:
 
 
 def _may_pass(error: DBAPIError) -> bool:
-    """Another process made the same thing first, has the lock, or the database broke a deadlock."""
+    """Whether another try may succeed: another process was first or has the lock, or the database broke a deadlock."""
     text = str(error.orig).lower()
     return isinstance(error, IntegrityError) or "deadlock" in text or "database is locked" in text

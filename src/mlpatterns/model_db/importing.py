@@ -15,9 +15,9 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.register import RegisteredVersion, Registration, register
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample.answers import golden_of
-from mlpatterns.models.sample.given import sample_rows
+from mlpatterns.models.sample.rows import sample_rows
 from mlpatterns.references import FileReference, check_name
-from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
+from mlpatterns.registry.files import METADATA, MODEL, checked_content, dump_metadata, unregistered_files
 from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.registry.weights import check_weight_names, weight_contents
 from mlpatterns.runtime import running
@@ -75,9 +75,9 @@ def import_file(
             have this `name`.
     """
     check_name(name)
-    files = bare(path)
+    files = unregistered_files(path)
     check_weight_names(files.name, files.weights)
-    content, weights = checked(files), weight_contents(files)
+    content, weights = checked_content(files), weight_contents(files)
     loaded, origin = inspect_file(path, options, settings), {"imported_from": path.name}
     return register_file(
         name,

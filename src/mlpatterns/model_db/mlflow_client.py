@@ -142,7 +142,7 @@ METHODS: Mapping[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def replied(work: Callable[[], Any]) -> ClientReply:
+def reply_of(work: Callable[[], Any]) -> ClientReply:
     """What `work` returns or raises. MLflow raises exceptions of many libraries, so any is a reply."""
     try:
         return ClientReply(msgspec.to_builtins(work()))
@@ -167,11 +167,11 @@ def main(uri: str) -> None:
 
     def answer() -> None:
         made: list[Client] = []
-        ready = replied(lambda: made.append(Client(uri)))
+        ready = reply_of(lambda: made.append(Client(uri)))
         replies.write(msgspec.json.encode(ready) + b"\n")
         while made:
             call = calls.get()
-            reply = replied(lambda: METHODS[call.method](made[0], **call.arguments))  # noqa: B023 - called at once
+            reply = reply_of(lambda: METHODS[call.method](made[0], **call.arguments))  # noqa: B023 - called at once
             replies.write(msgspec.json.encode(reply) + b"\n")
 
     Thread(target=answer, daemon=True).start()

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from mlpatterns.model_db.mlflow_model import LARGEST, MLMODEL, MlflowModel, plain_path, read_mlmodel
 from mlpatterns.model_db.mlflow_server import MlflowServer
-from mlpatterns.model_db.onnx_weights import gathered
+from mlpatterns.model_db.onnx_weights import embed_weights
 from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["MlflowFiles"]
@@ -52,7 +52,7 @@ class MlflowFiles:
                 weights[name] = self._read(str(above / plain_path(name)), self._left)
             return weights[name]
 
-        content = gathered(self._read(self.model.data, self._left), beside)
+        content = embed_weights(self._read(self.model.data, self._left), beside)
         path = self._folder / "whole.onnx"
         path.write_bytes(content)
         return path

@@ -99,14 +99,14 @@ def import_mlflow(
 def _parsed(uri: str) -> re.Match[str]:
     found = FORM.fullmatch(uri)
     if found is None:
-        raise WrongUse(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
+        raise WrongUse(f"{uri!r} is not a model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
     return found
 
 
 def _model_name(name: str | None, there: str) -> str:
     """The name of the model here: the given one, or its name there, if models can have that here."""
     if name is None and not re.fullmatch(NAME, there):
-        raise WrongUse(f"{there!r} is no name for a model here; give one with --name")
+        raise WrongUse(f"{there!r} is not a valid model name here; give one with --name")
     check_name(name or there)
     return name or there
 

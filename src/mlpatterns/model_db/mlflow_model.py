@@ -77,7 +77,7 @@ def plain_path(text: str) -> str:
     """
     parts = PurePosixPath(text).parts
     if not parts or "\\" in text or not all(PART.fullmatch(part) for part in parts):
-        raise ModelFileError(f"the model names a file that is no plain path below it: {text[:80]!r}")
+        raise ModelFileError(f"the model names a file that is not a plain path below it: {text[:80]!r}")
     return "/".join(parts)
 
 

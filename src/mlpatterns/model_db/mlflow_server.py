@@ -146,7 +146,7 @@ class MlflowServer:
         """The value of the next reply; `seconds` begin anew whenever something in `folder` changes."""
         line = self._line(seconds, folder)
         if not line:
-            raise self._error("MLflow's client broke off; what it wrote above says why")
+            raise self._error("MLflow's client ended; its output above says why")
         reply = msgspec.json.decode(line, type=ClientReply)
         if reply.errors:
             raise self._error(why(reply.errors), reply.code)

@@ -7,12 +7,12 @@ from typing import Any
 
 from mlpatterns.user_errors import MissingExtra, ModelFileError
 
-__all__ = ["gathered"]
+__all__ = ["embed_weights"]
 
 Read = Callable[[str], bytes]
 
 
-def gathered(model: bytes, read: Read) -> bytes:
+def embed_weights(model: bytes, read: Read) -> bytes:
     """The model with every tensor inside; `model` itself if it has no external tensor.
 
     Args:
@@ -37,7 +37,7 @@ def gathered(model: bytes, read: Read) -> bytes:
             tensor.ClearField("data_location")
         return whole.SerializeToString() if outside else model
     except (DecodeError, EncodeError) as error:
-        raise ModelFileError("it is no ONNX model, or it is damaged, too large or nested too deeply") from error
+        raise ModelFileError("it is not an ONNX model, or it is damaged, too large or nested too deeply") from error
 
 
 def _inside(message: Any, kind: type) -> Iterator[Any]:
@@ -57,7 +57,7 @@ def _external(entries: dict[str, str], read: Read) -> bytes:
     try:
         offset, length = int(entries.get("offset", "0")), int(entries.get("length", "-1"))
     except ValueError as error:
-        raise ModelFileError("a tensor's place in its file of weights is no number") from error
+        raise ModelFileError("a tensor's place in its file of weights is not a number") from error
     file = read(location)
     end = len(file) if length < 0 else offset + length
     if not 0 <= offset <= end <= len(file):

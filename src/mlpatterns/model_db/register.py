@@ -61,7 +61,7 @@ class Registration(Struct, frozen=True):
 
     @property
     def sha256(self) -> str:
-        """Of ``model.onnx``, in hex; with the weights that it keeps in other files."""
+        """The SHA-256 of ``model.onnx``, in hex; with the weights that it keeps in other files."""
         weights = {name: _sha256(self.files[name]) for name in external_files(self.files[MODEL])}
         return identity_of(_sha256(self.files[MODEL]), weights)
 
@@ -142,7 +142,7 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
 
 
 def _check_names(entry: Registration) -> None:
-    """What the transaction would refuse is known before anything is published."""
+    """Checks the names before anything is published, as the transaction would refuse them."""
     check_model_name(entry.model)
     try:
         check_label("the project's name", entry.project)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from mlpatterns.model_db.artifacts import delete_all
-from mlpatterns.registry.urls import below
+from mlpatterns.registry.urls import relative_url
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import StoredObject
 
@@ -44,7 +44,9 @@ def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -
     store = open_objects(root)
     objects = store.listed()  # before the names are read: what is published later is not in it
     with Session(engine) as session:
-        inners = {inner for url in session.scalars(select(Artifact.url)) if (inner := below(root, url)) is not None}
+        inners = {
+            inner for url in session.scalars(select(Artifact.url)) if (inner := relative_url(root, url)) is not None
+        }
     named = {match[0] for inner in inners if (match := _OURS.match(f"{inner}/"))}
     until = time.time() - older
     found = [

@@ -77,7 +77,9 @@ def _upgrade(made: Engine, url: str, *, refusal: UserError | None) -> None:
         if revision is None and refusal is not None:
             raise refusal
         if revision is not None and revision > HEAD:
-            raise UserError(f"the registry at {redact(url)} is of a newer mlpatterns (revision {revision}); update it")
+            raise UserError(
+                f"the registry at {redact(url)} was made by a newer mlpatterns (revision {revision}); update it"
+            )
         with _database_lock(connection), connection.begin():
             _migrate(connection)
 

@@ -76,7 +76,7 @@ class ConstantModel(BasePredictor):
                 )
             return row
         if -1 in shape or spec.shape[:1] != (-1,):
-            raise CompositionError(f"say with values= what {self.name!r} gives as {spec.name!r}: its size varies")
+            raise CompositionError(f"give {self.name!r} a value for {spec.name!r} in values=: its size varies")
         if dtype.kind == "f":
             return np.full(shape, 1.0 / max(1, int(np.prod(shape))), dtype)
         return np.full(shape, b"" if dtype.kind == "O" else -1 if dtype.kind == "i" else 0, dtype)

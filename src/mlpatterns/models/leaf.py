@@ -1,4 +1,4 @@
-"""Leaf: a base class for predictors that know their metadata and identity only after start."""
+"""LeafPredictor: a base class for predictors that know their metadata and identity only after start."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import ModelMetadata
 
-__all__ = ["Leaf"]
+__all__ = ["LeafPredictor"]
 
 
-class Leaf(BasePredictor):
+class LeafPredictor(BasePredictor):
     """A subclass sets `_metadata` and `_identity` in `start`, and resets them in `stop`."""
 
     _metadata: ModelMetadata | None = None

@@ -6,7 +6,7 @@ import logging
 import re
 
 from mlpatterns.analysis.profile import DataProfile
-from mlpatterns.models.located import located
+from mlpatterns.models.files import find_model_files
 from mlpatterns.predictor import Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 from mlpatterns.registry.files import ModelFiles
@@ -47,4 +47,4 @@ class ModelProfiles:
         reference = self.reference
         if isinstance(reference, RegisteredReference) and re.fullmatch(r"[1-9][0-9]{0,8}", version):
             reference = RegisteredReference(reference.name, version=int(version))
-        return await located(reference, runtime)
+        return await find_model_files(reference, runtime)

@@ -77,7 +77,7 @@ def check_names(what: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise SettingsError(f"the {what} hold an empty name or what is none; give each a text")
+            raise SettingsError(f"the {what} hold an empty name or one that is not text; give each a text")
         if name in seen:
             raise SettingsError(f"the {what} have {name!r} twice; give each a name of its own")
         seen.add(name)
@@ -111,7 +111,7 @@ def _json(text: str, what: str, hint: str, *, numbered: bool) -> list[str]:
     try:
         found: Any = msgspec.json.decode(text)
     except msgspec.MsgspecError as error:
-        raise SettingsError(f"{what} are no valid JSON: {error}; {hint}") from error
+        raise SettingsError(f"{what} are not valid JSON: {error}; {hint}") from error
     if isinstance(found, list):
         return _texts(found, what, hint)
     if not numbered:

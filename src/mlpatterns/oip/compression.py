@@ -49,8 +49,8 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -
         return _gunzip(body, most) if coding != "deflate" else _inflate(body, most)
     except _Larger:
         raise TooLarge(
-            f"the body becomes larger than {most} bytes when it is decompressed, the most that a body of its size may "
-            "become here; send it in parts, or not compressed"
+            f"the decompressed body is larger than {most} bytes, the limit for a body of its size; send it in parts, "
+            "or not compressed"
         ) from None
     except zlib.error:
         raise InvalidInput(f"the body is not valid {coding}") from None

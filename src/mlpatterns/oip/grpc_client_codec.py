@@ -53,7 +53,7 @@ def decode_response(body: bytes) -> DecodedResponse:
         outputs = read_tensors("output", message.outputs, message.raw_output_contents, LIMITS)
         parameters = read_parameters(message.parameters, "it")
     except DecodeError:
-        raise InternalError("the answer of the remote model is malformed: it is no ModelInferResponse") from None
+        raise InternalError("the answer of the remote model is malformed: it is not a ModelInferResponse") from None
     except PredictionError as error:
         raise InternalError(f"the answer of the remote model is malformed: {error.message}") from None
     return DecodedResponse(outputs, message.model_name, message.model_version, message.id or None, parameters)

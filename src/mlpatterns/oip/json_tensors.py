@@ -135,7 +135,7 @@ def _texts(what: str, values: list[Any], depth: int) -> tuple[list[str], tuple[i
 
 
 def _nested_otherwise(what: str, shape: tuple[int, ...], depth: int) -> InvalidInput:
-    given = f"is nested {depth} deep" if depth else "is no list"
+    given = f"is nested {depth} deep" if depth else "is not a list"
     return InvalidInput(f"{what}: data {given}; it must be a flat list, or nested as its shape {list(shape)}")
 
 
@@ -157,7 +157,7 @@ def to_json(what: str, array: Array, datatype: str) -> list[Any]:
     if datatype == "BYTES":
         return [_text(what, value) for value in values]
     if array.dtype.kind == "f" and not _finite(array, values):
-        raise InternalError(f"{what} holds NaN or infinity, which JSON cannot say; ask for binary output")
+        raise InternalError(f"{what} holds NaN or infinity, which JSON cannot express; ask for binary output")
     return values
 
 
@@ -170,5 +170,5 @@ def _text(what: str, value: object) -> str:
         return value.decode()
     except UnicodeDecodeError:
         raise InvalidInput(
-            f"{what} holds bytes that are not UTF-8, which JSON cannot say; ask for binary output"
+            f"{what} holds bytes that are not UTF-8, which JSON cannot express; ask for binary output"
         ) from None

@@ -37,7 +37,7 @@ def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: byt
     if count == 0:
         return np.empty(shape, dtype)
     if datatype == "BOOL" and np.frombuffer(body, np.uint8, count, start).max() > 1:
-        raise InvalidInput(f"{what} has a byte that is no BOOL; each must be 0 or 1")
+        raise InvalidInput(f"{what} has a byte that is not a BOOL; each must be 0 or 1")
     array = np.frombuffer(body, dtype, count, start).reshape(shape)
     return array if array.flags.aligned else array.copy()  # model runtimes may need aligned addresses
 

@@ -91,7 +91,7 @@ def _integer(what: str, value: float) -> int:
     if type(value) is int:
         return value
     if not value.is_integer():
-        raise InvalidInput(f"{what} has {value}, which is no integer; send integers")
+        raise InvalidInput(f"{what} has {value}, which is not an integer; send integers")
     if abs(value) >= EXACT:
         raise InvalidInput(f"{what} has {value}, which may be rounded; send it as an integer, without an exponent")
     return int(value)

@@ -163,4 +163,4 @@ def what_it_is(text: bytes) -> str | None:
     half = _HALF.match(text, sound.end()) if sound is not None else None
     if half is None:
         return None
-    return f"it has {half[0].decode()}, half of a surrogate pair, which is no character"
+    return f"it has {half[0].decode()}, half of a surrogate pair, which is not a character"

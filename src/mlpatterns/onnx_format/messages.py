@@ -55,9 +55,9 @@ def read_model(content: bytes) -> Any:
     try:
         model = _Model.FromString(content)
     except DecodeError as error:
-        raise ModelFileError("it is no ONNX file, or a part of one") from error
+        raise ModelFileError("it is not an ONNX file, or a part of one") from error
     if not model.HasField("graph"):
-        raise ModelFileError("it is no ONNX file: it holds no graph")
+        raise ModelFileError("it is not an ONNX file: it holds no graph")
     return model
 
 

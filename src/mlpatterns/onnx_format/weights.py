@@ -67,7 +67,7 @@ def own_name(location: str | bytes) -> str:
     odd = "\\" in text or not text.isprintable() or IN_MEMORY in path.parts
     if odd or not path.parts or path.is_absolute() or ".." in path.parts:
         raise ModelFileError(
-            f"the model keeps weights in {text[:100]!r}, which is no file below its own folder; export it again "
+            f"the model keeps weights in {text[:100]!r}, which is not a file below its own folder; export it again "
             "with its weights beside it"
         )
     return path.as_posix()

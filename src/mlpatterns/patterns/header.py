@@ -54,7 +54,7 @@ def parse_header(docstring: str, file: str) -> Header:
     if list(fields) != [key for key in wanted if key in fields]:
         raise UserError(f"{file}: the header's keys must come in the order {', '.join(wanted)}")
     if fields["Group"] not in GROUPS:
-        raise UserError(f"{file}: the Group {fields['Group']!r} is none of {', '.join(GROUPS)}")
+        raise UserError(f"{file}: the Group {fields['Group']!r} is not one of {', '.join(GROUPS)}")
     return Header(title=lines[0].strip(), **{key.lower().replace(" ", "_"): text for key, text in fields.items()})
 
 
@@ -68,7 +68,7 @@ def _fields(lines: Sequence[str], file: str) -> dict[str, str]:
             continue
         key, separator, first = line.partition(":")
         if not separator or key not in KEYS + BLOCKS:
-            raise UserError(f"{file}: the header has the line {line!r}, which is no key of it")
+            raise UserError(f"{file}: the header has the line {line!r}, which is not one of its keys")
         if key in found:
             raise UserError(f"{file}: the header has {key!r} twice")
         found[key] = [first]

@@ -21,7 +21,7 @@ __all__ = ["Piece", "all_pieces", "piece", "registered"]
 K = TypeVar("K", bound=type[Any])
 
 Example = Callable[["Predictor", "Predictor"], "Predictor"]
-Drawn = Literal["box", "numbered", "border"]
+DiagramShape = Literal["box", "numbered", "border"]
 
 
 class Piece(Struct, frozen=True):
@@ -31,7 +31,7 @@ class Piece(Struct, frozen=True):
         kind: its class, a public name of mlpatterns.
         example: builds the piece around its first argument, which answers; the second argument is one more predictor,
             for a piece that wraps two.
-        drawn: as a box, as a box whose children are numbered since their order counts, or as a border.
+        diagram: as a box, as a box whose children are numbered since their order counts, or as a border.
         detaches: it calls what it wraps in a context of its own, since one call serves several callers.
         answers_later: it answers with the id of a job that a worker does, alone or beside an answer.
         needs_identity: it refuses to start around a predictor that has no identity.
@@ -40,7 +40,7 @@ class Piece(Struct, frozen=True):
 
     kind: type[Any]
     example: Example
-    drawn: Drawn = "box"
+    diagram: DiagramShape = "box"
     detaches: bool = False
     answers_later: bool = False
     needs_identity: bool = False
@@ -57,7 +57,7 @@ _PIECES: dict[type[Any], Piece] = {}
 def piece(
     example: Example,
     *,
-    drawn: Drawn = "box",
+    diagram: DiagramShape = "box",
     detaches: bool = False,
     answers_later: bool = False,
     needs_identity: bool = False,
@@ -66,7 +66,7 @@ def piece(
     """Registers the class below it; `Piece` describes the arguments."""
 
     def register(kind: K) -> K:
-        _PIECES[kind] = Piece(kind, example, drawn, detaches, answers_later, needs_identity, by_caller)
+        _PIECES[kind] = Piece(kind, example, diagram, detaches, answers_later, needs_identity, by_caller)
         return kind
 
     return register

@@ -14,7 +14,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor
-from mlpatterns.user_code import is_cancellation, of_its_own, told
+from mlpatterns.user_code import is_cancellation, text_for_client, user_exc_info
 
 __all__ = [
     "NOT_READY_RETRY", "Answering", "PartCall", "PartHealth", "all_ended", "answer_of", "answers_later", "ask_all",
@@ -32,14 +32,14 @@ def error_within(part: str, error: BaseException, what: str = "stage") -> Predic
         return error.within(part)
     if isinstance(error, NotStarted):
         return Unavailable(f"this {what} is not ready yet", retry_after=NOT_READY_RETRY, stages=(part,))
-    log.error("%s %r failed", what, part, exc_info=of_its_own(error))
-    return InternalError(told(error, f"this {what} failed"), stages=(part,), logged=True)
+    log.error("%s %r failed", what, part, exc_info=user_exc_info(error))
+    return InternalError(text_for_client(error, f"this {what} failed"), stages=(part,), logged=True)
 
 
 def answers_later(part: str, what: str = "stage") -> PredictionError:
     """The error for a `part` that answered with a job id where its result is needed now."""
     return InternalError(
-        f"this {what} answers later, so nothing can be made of its answer now; queue the whole instead", stages=(part,)
+        f"this {what} answers later, so its answer cannot be used now; queue the whole instead", stages=(part,)
     )
 
 
@@ -104,7 +104,7 @@ async def ask_all(
             if is_cancellation(error):
                 raise
             if isinstance(error, asyncio.CancelledError):
-                failed = InternalError("this part was cancelled from inside")
+                failed = InternalError("this part cancelled itself")
             errors[name] = error_within(name, failed, "part")
             errors[name].__cause__ = failed
             if fail_fast:

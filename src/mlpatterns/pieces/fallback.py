@@ -20,7 +20,7 @@ from mlpatterns.user_errors import CompositionError
 __all__ = ["Fallback"]
 
 
-@piece(lambda inner, _: Fallback(inner, inner), drawn="numbered")
+@piece(lambda inner, _: Fallback(inner, inner), diagram="numbered")
 class Fallback(BasePredictor):
     """Answers with `predictor`; if that fails, with the first of `rungs` that does not, e.g.
     ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.
@@ -158,7 +158,7 @@ class Fallback(BasePredictor):
 
 
 def _difference(model: ModelMetadata, rung: ModelMetadata) -> str | None:
-    """What of them is not the same, or None."""
+    """What differs between the two, or None."""
     if _shapes(model.inputs) != _shapes(rung.inputs):
         return "the inputs that they take"
     if not _shapes(model.outputs) <= _shapes(rung.outputs) or model.primary_output != rung.primary_output:

@@ -20,7 +20,7 @@ from mlpatterns.pieces.calls import PartCall, answers_later, ask_all, health_all
 from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, smallest_batch
 from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
-from mlpatterns.user_code import awaited, called
+from mlpatterns.user_code import await_user_code, call_user_code
 from mlpatterns.user_errors import CompositionError
 
 __all__ = ["FanOut"]
@@ -108,7 +108,7 @@ class FanOut(BasePredictor):
         came: Mapping[str, InferenceResponse],
         errors: Mapping[str, PredictionError],
     ) -> InferenceResponse:
-        """One answer of those that came, in the order of the parts."""
+        """One answer made of the answers that came, in the order of the parts."""
         answers: dict[str, InferenceResponse] = {}
         identities, degraded = [], bool(errors)
         for name, part in self.children.items():
@@ -136,7 +136,7 @@ class FanOut(BasePredictor):
         return combined_identity("fan_out", self.digest or "", *self.children, *identities)
 
     def _calls(self, request: InferenceRequest) -> list[PartCall]:
-        """Every part with what it is asked: the same request, but for the outputs, which have other names inside."""
+        """Every part with its request: the same request, but for the outputs, which have other names inside."""
         if not request.outputs:
             return [(name, part, request) for name, part in self.children.items()]
         if self.combine is not None:
@@ -153,8 +153,8 @@ class FanOut(BasePredictor):
     async def _combined(self, answers: Mapping[str, InferenceResponse], asked: Sequence[str]) -> Outputs:
         assert self.combine is not None
         try:
-            made = called(self.combine, answers)
-            outputs = await awaited(made) if inspect.isawaitable(made) else made
+            made = call_user_code(self.combine, answers)
+            outputs = await await_user_code(made) if inspect.isawaitable(made) else made
         except PredictionError:
             raise
         except Exception as error:
@@ -189,9 +189,11 @@ def _check_options(
         if not name or "." in name or "," in name:
             raise CompositionError(f"the part name {name!r} must have no dot and no comma, which separate names")
     if bool(combine) != bool(outputs):
-        raise CompositionError("combine and outputs go together: say with outputs=[TensorSpec(...)] what combine gives")
+        raise CompositionError(
+            "combine and outputs go together: describe with outputs=[TensorSpec(...)] what combine returns"
+        )
     if combine and primary is not None and primary not in [spec.name for spec in outputs]:
-        raise CompositionError(f"the primary output {primary!r} is none of the outputs")
+        raise CompositionError(f"the primary output {primary!r} is not one of the outputs")
 
 
 @lru_cache(maxsize=256)

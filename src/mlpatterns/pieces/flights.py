@@ -40,19 +40,19 @@ class Flight(Generic[T]):
         notes: the notes of the work, for all callers, however it ends.
     """
 
-    __slots__ = ("deadline", "notes", "task", "told", "waiters")
+    __slots__ = ("deadline", "notes", "task", "waiters", "work_deadline")
 
     task: asyncio.Task[None]
 
     def __init__(self, deadline: float | None) -> None:
-        self.deadline = self.told = deadline
+        self.deadline = self.work_deadline = deadline
         self.notes: list[Note] = []
         self.waiters: set[asyncio.Future[T | Failed]] = set()
 
-    def tell(self) -> float | None:
+    def take_deadline(self) -> float | None:
         """The deadline for work that begins now."""
-        self.told = self.deadline
-        return self.told
+        self.work_deadline = self.deadline
+        return self.work_deadline
 
     def extend(self, deadline: float | None) -> None:
         if self.deadline is not None and (deadline is None or deadline > self.deadline):
@@ -60,7 +60,7 @@ class Flight(Generic[T]):
 
     def outlived_by(self, deadline: float | None) -> bool:
         """Whether a caller with this deadline has more time than the work got."""
-        return self.told is not None and (deadline is None or deadline > self.told)
+        return self.work_deadline is not None and (deadline is None or deadline > self.work_deadline)
 
 
 class Flights(Generic[T]):
@@ -161,7 +161,7 @@ class Flights(Generic[T]):
         """The error for callers who wait for work that was cancelled."""
         if self._stopping:
             return Failed(Unavailable("the server is stopping", retry_after=1))
-        return Failed(InternalError("the work was cancelled from inside"))
+        return Failed(InternalError("the work cancelled itself"))
 
     async def _landing(self, key: str, flight: Flight[T], left: float | None) -> T | Failed:
         waiter: asyncio.Future[T | Failed] = self._loop.create_future()

@@ -125,6 +125,6 @@ class Monitor(Wrapper):
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
 
-    async def _drift(self, asked: DriftQuery, caller: Caller) -> DriftWindows:
+    async def _drift(self, query: DriftQuery, caller: Caller) -> DriftWindows:
         """The last windows, with their findings and alerts."""
-        return DriftWindows(await self._store.windows(self._path, version=asked.version, limit=asked.limit))
+        return DriftWindows(await self._store.windows(self._path, version=query.version, limit=query.limit))

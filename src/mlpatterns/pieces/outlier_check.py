@@ -101,7 +101,7 @@ class OutlierCheck(BasePredictor):
     def _judged_rows(self, scores: Array, outputs: Mapping[str, Array]) -> dict[str, Array]:
         flat = np.asarray(scores, np.float32).reshape(-1)
         if any(value.ndim and len(value) != len(flat) for value in outputs.values()):
-            raise InternalError("the outlier detector does not give one score a row", stages=(OUTLIER,))
+            raise InternalError("the outlier detector does not give one score for each row", stages=(OUTLIER,))
         return {FLAG: ~(flat >= self._threshold), "outlier_score": flat}
 
     def _identity(self, model: str | None, detector: str | None) -> str | None:

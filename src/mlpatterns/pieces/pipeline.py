@@ -24,7 +24,7 @@ from mlpatterns.user_errors import CompositionError
 __all__ = ["Pipeline"]
 
 
-@piece(lambda inner, other: Pipeline(other, inner), drawn="numbered")
+@piece(lambda inner, other: Pipeline(other, inner), diagram="numbered")
 class Pipeline(BasePredictor):
     """Runs stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
 

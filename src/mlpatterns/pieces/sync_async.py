@@ -89,7 +89,7 @@ class SyncAsync(BasePredictor):
         described, context = self.metadata, request.context.at(self._path)
         wanted = [name for name in request.outputs if name != JOB_ID.name]
         if request.outputs and not wanted:
-            raise InvalidInput(f"{JOB_ID.name!r} comes with an output of the fast model; ask for one too")
+            raise InvalidInput(f"{JOB_ID.name!r} comes with an output of the fast model; request one too")
         try:
             with context.step(self.fast.name) as inside:
                 answer = await self.fast.predict(replace(request, context=inside, outputs=tuple(wanted)))
@@ -133,7 +133,7 @@ class SyncAsync(BasePredictor):
             )
 
     def _as_fast(self, fast: Health, slow: Health) -> Health:
-        """It answers while `fast` does; that `slow` does not is said."""
+        """Ready while `fast` is; the reason also says why `slow` is not."""
         health = self.overall_health([fast])
         reasons: Mapping[str, None] = dict.fromkeys(reason for reason in (health.reason, slow.reason) if reason)
         return Health(health.ready, "; ".join(reasons))

@@ -1,4 +1,4 @@
-"""Alerts to a webhook: an HTTP POST of JSON that is tried again, and told at least once."""
+"""Alerts to a webhook: an HTTP POST of JSON that is tried again, and delivered at least once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("mlpatterns")
 TIMEOUT = 5.0  # seconds for one attempt
 ATTEMPTS = 3
 PAUSE = 1.0  # seconds after the first failure; twice as many after each
-GIVE_UP = 86_400.0  # seconds: what could not be told in a day is not news
+GIVE_UP = 86_400.0  # seconds: an alert that could not be delivered in a day is not sent any more
 
 
 class Webhook:
@@ -36,21 +36,21 @@ class Webhook:
             "mlpatterns_monitor_webhook_failures_total", "Alerts that a webhook did not take.", piece=runtime.path
         )
 
-    async def tell(self) -> None:
+    async def post_pending(self) -> None:
         """Posts what is still to be posted, and stops at the first failure."""
         path = self._runtime.path
-        untold = await self._store.untold(path, self._runtime.clock.time() - GIVE_UP)
-        if not untold:
+        unnotified = await self._store.unnotified(path, self._runtime.clock.time() - GIVE_UP)
+        if not unnotified:
             return
         from aiohttp import ClientSession, ClientTimeout
 
         async with ClientSession(timeout=ClientTimeout(total=TIMEOUT), trust_env=False) as session:
-            for window in untold:
-                if not await self._told(session, payload(path, window)):
+            for window in unnotified:
+                if not await self._is_delivered(session, payload(path, window)):
                     return
-                await self._store.told(path, window.number)
+                await self._store.mark_notified(path, window.number)
 
-    async def _told(self, session: ClientSession, body: dict[str, Any]) -> bool:
+    async def _is_delivered(self, session: ClientSession, body: dict[str, Any]) -> bool:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await self._runtime.clock.sleep(PAUSE * 2 ** (attempt - 1))

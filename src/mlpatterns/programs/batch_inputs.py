@@ -135,7 +135,7 @@ def _rows(spec: TensorSpec, column: Cells) -> Array:
     if values and isinstance(values[0], str):
         found = msgspec.json.decode("[" + ",".join(values) + "]", type=list[list[Any]])
         if len(found) != len(values):
-            raise ValueError("a row is no JSON list")
+            raise ValueError("a row is not a JSON list")
         values = found
     if spec.datatype == "BYTES":
         return np.array([[_bytes(item) for item in row] for row in values], dtype=object)
@@ -185,7 +185,7 @@ def _cast(spec: TensorSpec, values: Array) -> Array:
     with np.errstate(invalid="ignore"):
         cast = values.astype(dtype)
     if not np.array_equal(cast, values):
-        raise ValueError(f"input {spec.name!r} takes {spec.datatype}, and a value is none")
+        raise ValueError(f"input {spec.name!r} takes {spec.datatype}, but a value is not one")
     return cast
 
 

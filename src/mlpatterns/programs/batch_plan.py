@@ -58,7 +58,7 @@ def next_run(
         if before.where != plan.where:
             raise Conflict(
                 f"the rows up to {before.after!r} were chosen by {before.where or 'no condition'}; restart the run to "
-                "choose anew"
+                "choose again"
             )
         # A table that grows: what came after the last key.
         return replace(fresh, after=before.after, rows=before.rows, failed=before.failed, status="finished"), False

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from mlpatterns.interfaces import Clock
 from mlpatterns.predictor import Predictor
-from mlpatterns.programs.batch_ask import BatchAsk
+from mlpatterns.programs.batch_caller import BatchCaller
 from mlpatterns.programs.batch_inputs import BatchInputs
 from mlpatterns.programs.batch_outputs import BatchOutputs
 from mlpatterns.programs.batch_plan import BatchPlan, next_run
@@ -77,13 +77,13 @@ async def run_batch(
     if left == 0 and before is not None and run.status == "finished":
         return None
     run = await sink.begin(replace(run, status="running"), shape.key, outputs.columns, anew=anew)
-    ask = BatchAsk(predictor, identity, clock, plan)
+    calls = BatchCaller(predictor, identity, clock, plan)
     pace = Pace(run, left, clock)
     async with aclosing(_pages(source, inputs.columns, where, run, sink.page_rows)) as pages:
         writing: asyncio.Task[BatchRun] | None = None
         try:
             async for page in pages:
-                results = await _predicted(page, inputs, outputs, ask)
+                results = await _predicted(page, inputs, outputs, calls)
                 if writing is not None:
                     run = await writing
                 run = _after(run, page, results, sink.page_rows, clock.time())
@@ -163,10 +163,10 @@ def _size(cell: Any) -> int:
     return 8 * len(cell) if hasattr(cell, "__len__") else 8
 
 
-async def _predicted(page: Page, inputs: BatchInputs, outputs: BatchOutputs, ask: BatchAsk) -> Results:
+async def _predicted(page: Page, inputs: BatchInputs, outputs: BatchOutputs, calls: BatchCaller) -> Results:
     arrays, right, wrong = inputs.of(page)
     failures = [Failure(page.keys[place], "INVALID", sentence) for place, sentence in sorted(wrong.items())]
-    answered, refused = await ask.rows(arrays, len(right), outputs.names)
+    answered, refused = await calls.rows(arrays, len(right), outputs.names)
     failures += [Failure(page.keys[right[place]], code, sentence) for place, code, sentence in refused]
     keys: Sequence[Any] = page.keys
     columns: dict[str, Cells] = {column.name: [] for column in outputs.columns}

@@ -12,8 +12,8 @@ from mlpatterns.interfaces import Clock
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.stores.jobs import Claim, Finish
-from mlpatterns.tensors import Damaged, Unstorable, decode_request, encode_response, validate
-from mlpatterns.user_code import awaited, of_its_own, told
+from mlpatterns.tensors import DamagedData, Unstorable, decode_request, encode_response, validate
+from mlpatterns.user_code import await_user_code, text_for_client, user_exc_info
 
 __all__ = ["attempt"]
 
@@ -30,7 +30,7 @@ async def attempt(claim: Claim, model: Predictor, options: JobOptions, clock: Cl
     """
     try:
         request = decode_request(claim.request)
-    except Damaged:
+    except DamagedData:
         return options.after(claim, ErrorCode.UNSUPPORTED, "the job was queued by another version of this server")
     try:
         response = await _asked(model, request, min(options.max_run, claim.seconds_left), clock)
@@ -38,8 +38,8 @@ async def attempt(claim: Claim, model: Predictor, options: JobOptions, clock: Cl
     except PredictionError as error:
         return options.after(claim, error.code, str(error), error.retry_after)
     except Exception as error:
-        log.error("the model failed the job %s", claim.id, exc_info=of_its_own(error))
-        return options.after(claim, ErrorCode.INTERNAL, told(error, "the model failed"))
+        log.error("the model failed the job %s", claim.id, exc_info=user_exc_info(error))
+        return options.after(claim, ErrorCode.INTERNAL, text_for_client(error, "the model failed"))
 
 
 async def _asked(model: Predictor, request: InferenceRequest, seconds: float, clock: Clock) -> InferenceResponse:
@@ -48,11 +48,11 @@ async def _asked(model: Predictor, request: InferenceRequest, seconds: float, cl
         described = model.metadata
         validate(request.inputs, described.inputs, described.max_batch_size)
         async with limit:
-            return await awaited(model.predict(replace(request, deadline=clock.monotonic() + seconds)))
+            return await await_user_code(model.predict(replace(request, deadline=clock.monotonic() + seconds)))
     except TimeoutError:
         if not limit.expired():
             raise  # the model's own
-        raise DeadlineExceeded("the job was not done within its time") from None
+        raise DeadlineExceeded("the job was not finished within its time") from None
     except NotStarted:
         raise Unavailable("the model is not ready yet", retry_after=NOT_READY_RETRY) from None
 

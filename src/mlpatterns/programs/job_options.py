@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mlpatterns.errors import ErrorCode
-from mlpatterns.stores.jobs import Bounds, Claim, Finish, Keeping
+from mlpatterns.stores.jobs import Bounds, Claim, Finish, Retention
 from mlpatterns.user_errors import CompositionError
 
 __all__ = ["JobOptions"]
@@ -44,15 +44,15 @@ class JobOptions(Struct, frozen=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None and (not value > 0 or value > 10**12):
-                raise CompositionError(f"{name} of a JobQueue must be greater than 0, and not endless; it is {value}")
+                raise CompositionError(f"{name} of a JobQueue must be greater than 0 and finite; it is {value}")
 
     @property
     def bounds(self) -> Bounds:
         return Bounds(self.max_queued, self.max_queued_bytes)
 
     @property
-    def keeping(self) -> Keeping:
-        return Keeping(self.max_attempts, self.ttl, self.dead_ttl)
+    def keeping(self) -> Retention:
+        return Retention(self.max_attempts, self.ttl, self.dead_ttl)
 
     def done(self, claim: Claim, response: bytes) -> Finish:
         return Finish(claim, "done", response, keep=self.ttl)

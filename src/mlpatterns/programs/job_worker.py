@@ -13,7 +13,7 @@ from mlpatterns.interfaces import BUCKETS, Metrics
 from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.programs.job_attempt import attempt
 from mlpatterns.programs.job_options import JobOptions
-from mlpatterns.stores.jobs import Claim, Claimed, Fence, Finish, JobStore, Wish
+from mlpatterns.stores.jobs import Claim, ClaimRequest, ClaimResult, Fence, Finish, JobStore
 from mlpatterns.tensors import Unstorable, encode_description
 
 __all__ = ["JobWorker"]
@@ -106,21 +106,21 @@ class WorkerRun:
             else:
                 await self._clock.sleep(AGAIN)  # the model is not there yet
 
-    async def _claimed(self, most: int) -> Claimed:
+    async def _claimed(self, most: int) -> ClaimResult:
         """Claims up to `most` jobs; none while the store is down, and jobs that run go on then."""
         try:
-            claimed = await self._store.claim(self._queue, self._wish(most))
+            claimed = await self._store.claim(self._queue, self._claim_request(most))
         except Unavailable as error:
             if not self._store_down:
                 self._store_down = True
                 log.warning("the worker of %s waits for its store: %s", self._queue, error)
             await self._clock.sleep(STORE_AGAIN)
-            return Claimed((), 0.0 if not self._tasks else None)
+            return ClaimResult((), 0.0 if not self._tasks else None)
         self._store_down = False
         return claimed
 
-    def _wish(self, most: int) -> Wish:
-        return Wish(most, self._lease, self._options.max_run + self._lease, not self._tasks, self._lost)
+    def _claim_request(self, most: int) -> ClaimRequest:
+        return ClaimRequest(most, self._lease, self._options.max_run + self._lease, not self._tasks, self._lost)
 
     def _room(self) -> int:
         """How many jobs to claim: free slots, and those that get free in a moment, but never so many that another
@@ -159,7 +159,7 @@ class WorkerRun:
         self._tasks.discard(task)
         self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a job of %s was left to its lease", self._queue, exc_info=error)
+            log.error("a job of %s was not finished; its lease will end", self._queue, exc_info=error)
 
     # ---- one job ----
 
@@ -226,7 +226,7 @@ class WorkerRun:
                 await self._clock.sleep(AGAIN)
                 continue
             except Unstorable as error:
-                log.error("what the model of %s says of itself cannot be stored: %s", self._queue, error)
+                log.error("the metadata of the model of %s cannot be stored: %s", self._queue, error)
             await self._clock.sleep(DESCRIBE_EVERY)
 
 

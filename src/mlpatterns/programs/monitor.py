@@ -20,7 +20,7 @@ from mlpatterns.programs.monitor_metrics import MonitorMetrics
 from mlpatterns.programs.monitor_rules import Rules, baseline
 from mlpatterns.programs.monitor_windows import WindowBuilder, key_of
 from mlpatterns.stores.log import LogPage, LogQuery, LogStore
-from mlpatterns.stores.monitor import Checkpoint, MonitorStore, OpenWindow, Window
+from mlpatterns.stores.monitor import MonitorCheckpoint, MonitorStore, OpenWindow, Window
 
 __all__ = ["MonitorOptions", "MonitorProgram", "Profiles"]
 
@@ -131,12 +131,12 @@ class MonitorRun:
             if ended:
                 break
         if self._webhook is not None:
-            await self._webhook.tell()
+            await self._webhook.post_pending()
 
     async def _learn(self, path: str) -> None:
         """Reads the true labels since the last look; they count in the open window of their version."""
         while True:
-            page = await self._log.told(self._told_after, PAGE)
+            page = await self._log.read_feedback(self._told_after, PAGE)
             for feedback in page.feedback:
                 record = await self._options.labels.labelled(feedback, self._log, path)
                 if record is None:
@@ -160,11 +160,11 @@ class MonitorRun:
         windows = [await self._judged(window) for window in complete]
         if not windows and (self._after, self._told_after) == self._saved:
             return
-        checkpoint = Checkpoint(
+        checkpoint = MonitorCheckpoint(
             self._after, self._told_after, tuple(self._gatherer.open.values()), self._standings, self._baselines
         )
-        tell = self._webhook is not None
-        await self._store.save(self._path, checkpoint, windows, holder=self._holder, tell=tell)
+        notify = self._webhook is not None
+        await self._store.save(self._path, checkpoint, windows, holder=self._holder, notify=notify)
         self._saved = self._after, self._told_after
         for window in windows:
             self._figures.show(window)

@@ -32,5 +32,5 @@ def next_time(expression: str, now: float) -> float:
         return next(CronSim(expression, datetime.fromtimestamp(now, UTC))).timestamp()
     except (CronSimError, StopIteration):
         raise SettingsError(
-            f"{quoted(expression)} is no cron expression: write five fields, as in '0 * * * *' for every hour (UTC)"
+            f"{quoted(expression)} is not a cron expression: write five fields, as in '0 * * * *' for every hour (UTC)"
         ) from None

@@ -15,7 +15,7 @@ from mlpatterns.registry.records import (
     ProjectRow,
     VersionRow,
 )
-from mlpatterns.registry.transport import ServiceTransport, part
+from mlpatterns.registry.transport import ServiceTransport, segment
 
 __all__ = ["RegistryClient"]
 
@@ -77,11 +77,11 @@ class RegistryClient:
         return self._service.pages("/projects/all", ProjectRow, {"search": search})
 
     def project(self, project_name: str) -> ProjectRow:
-        return self._service.ask("GET", f"/projects/name/{part(project_name)}", ProjectRow)
+        return self._service.ask("GET", f"/projects/name/{segment(project_name)}", ProjectRow)
 
     def delete_project(self, project_id: str) -> None:
         """Deletes a project that has no models."""
-        self._service.delete(f"/projects/id/{part(project_id)}")
+        self._service.delete(f"/projects/id/{segment(project_id)}")
 
     # ---- models --------------------------------------------------------------------------------------------------
 
@@ -95,17 +95,19 @@ class RegistryClient:
         return self._service.pages("/models/all", ModelRow, {"search": search, "tag": list(tags)})
 
     def model(self, model_name: str) -> ModelRow:
-        return self._service.ask("GET", f"/models/name/{part(model_name)}", ModelRow)
+        return self._service.ask("GET", f"/models/name/{segment(model_name)}", ModelRow)
 
     def delete_model(self, model_id: str) -> None:
         """Deletes a model that has neither versions nor experiments."""
-        self._service.delete(f"/models/id/{part(model_id)}")
+        self._service.delete(f"/models/id/{segment(model_id)}")
 
     def tag_model(self, model_name: str, key: str, value: str) -> ModelRow:
-        return self._service.ask("PUT", f"/models/name/{part(model_name)}/tags/{part(key)}", ModelRow, {"value": value})
+        return self._service.ask(
+            "PUT", f"/models/name/{segment(model_name)}/tags/{segment(key)}", ModelRow, {"value": value}
+        )
 
     def untag_model(self, model_name: str, key: str) -> None:
-        self._service.delete(f"/models/name/{part(model_name)}/tags/{part(key)}")
+        self._service.delete(f"/models/name/{segment(model_name)}/tags/{segment(key)}")
 
     # ---- experiments ---------------------------------------------------------------------------------------------
 
@@ -136,25 +138,25 @@ class RegistryClient:
 
     def experiments(self, model_id: str | None = None) -> Iterator[ExperimentRow]:
         """All experiments, or those of a model."""
-        path = "/experiments/all" if model_id is None else f"/experiments/model-id/{part(model_id)}"
+        path = "/experiments/all" if model_id is None else f"/experiments/model-id/{segment(model_id)}"
         return self._service.pages(path, ExperimentRow, {})
 
     def experiment(self, experiment_id: str) -> ExperimentRow:
-        return self._service.ask("GET", f"/experiments/id/{part(experiment_id)}", ExperimentRow)
+        return self._service.ask("GET", f"/experiments/id/{segment(experiment_id)}", ExperimentRow)
 
     def add_evaluations(self, experiment_id: str, evaluations: Mapping[str, Any]) -> ExperimentRow:
         """Adds evaluations, by key."""
-        path = f"/experiments/evaluations/{part(experiment_id)}"
+        path = f"/experiments/evaluations/{segment(experiment_id)}"
         return self._service.ask("POST", path, ExperimentRow, {"evaluations": evaluations})
 
     def add_artifact_file_paths(self, experiment_id: str, paths: Mapping[str, Any]) -> ExperimentRow:
         """Adds paths of artifacts, by key."""
-        path = f"/experiments/artifact-file-paths/{part(experiment_id)}"
+        path = f"/experiments/artifact-file-paths/{segment(experiment_id)}"
         return self._service.ask("POST", path, ExperimentRow, {"artifact_file_paths": paths})
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Deletes an experiment that made no version."""
-        self._service.delete(f"/experiments/id/{part(experiment_id)}")
+        self._service.delete(f"/experiments/id/{segment(experiment_id)}")
 
     # ---- versions and aliases ------------------------------------------------------------------------------------
 
@@ -174,11 +176,11 @@ class RegistryClient:
             "manifest_sha256": manifest_sha256,
             "experiment_id": experiment_id,
         }
-        return self._service.ask("POST", f"/models/name/{part(model_name)}/versions", VersionRow, body)
+        return self._service.ask("POST", f"/models/name/{segment(model_name)}/versions", VersionRow, body)
 
     def versions(self, model_name: str, *, tags: Sequence[str] = ()) -> Iterator[VersionRow]:
         """The versions of a model, by number."""
-        return self._service.pages(f"/models/name/{part(model_name)}/versions", VersionRow, {"tag": list(tags)})
+        return self._service.pages(f"/models/name/{segment(model_name)}/versions", VersionRow, {"tag": list(tags)})
 
     def version(self, model_name: str, number: int) -> VersionRow:
         return self._service.ask("GET", _version(model_name, number), VersionRow)
@@ -189,18 +191,18 @@ class RegistryClient:
 
     def tag_version(self, model_name: str, number: int, key: str, value: str) -> VersionRow:
         return self._service.ask(
-            "PUT", f"{_version(model_name, number)}/tags/{part(key)}", VersionRow, {"value": value}
+            "PUT", f"{_version(model_name, number)}/tags/{segment(key)}", VersionRow, {"value": value}
         )
 
     def untag_version(self, model_name: str, number: int, key: str) -> None:
-        self._service.delete(f"{_version(model_name, number)}/tags/{part(key)}")
+        self._service.delete(f"{_version(model_name, number)}/tags/{segment(key)}")
 
     def aliases(self, model_name: str) -> list[AliasRow]:
-        """A model's, by name."""
-        return self._service.ask("GET", f"/models/name/{part(model_name)}/aliases", list[AliasRow])
+        """The aliases of a model, by name."""
+        return self._service.ask("GET", f"/models/name/{segment(model_name)}/aliases", list[AliasRow])
 
     def alias(self, model_name: str, alias: str) -> AliasRow:
-        return self._service.ask("GET", f"/models/name/{part(model_name)}/aliases/{part(alias)}", AliasRow)
+        return self._service.ask("GET", f"/models/name/{segment(model_name)}/aliases/{segment(alias)}", AliasRow)
 
     def move_alias(
         self, model_name: str, alias: str, number: int, *, expected: Expected = ANY, force: bool = False
@@ -213,12 +215,12 @@ class RegistryClient:
         Raises:
             Conflict: the alias names another version, or `force` would be needed; nothing was changed.
         """
-        path = f"/models/name/{part(model_name)}/aliases/{part(alias)}"
+        path = f"/models/name/{segment(model_name)}/aliases/{segment(alias)}"
         body = {"number": number, "expected": expected, **({"force": True} if force else {})}
         return self._service.ask("PUT", path, AliasRow, body)
 
     def delete_alias(self, model_name: str, alias: str) -> None:
-        self._service.delete(f"/models/name/{part(model_name)}/aliases/{part(alias)}")
+        self._service.delete(f"/models/name/{segment(model_name)}/aliases/{segment(alias)}")
 
     # ---- lineage -------------------------------------------------------------------------------------------------
 
@@ -233,7 +235,7 @@ class RegistryClient:
 
     def end_deployment(self, deployment_id: str) -> DeploymentRow:
         """Records that a version no longer serves there."""
-        return self._service.ask("POST", f"/deployments/{part(deployment_id)}/end", DeploymentRow)
+        return self._service.ask("POST", f"/deployments/{segment(deployment_id)}/end", DeploymentRow)
 
     def lineage(self, model_name: str, number: int) -> LineageRow:
         """The data and experiment that made a version, and its deployments."""
@@ -241,8 +243,8 @@ class RegistryClient:
 
     def made_of(self, dataset_sha256: str) -> list[LineageRow]:
         """The experiments that used a dataset, with their versions and deployments."""
-        return self._service.ask("GET", f"/lineage/dataset/{part(dataset_sha256)}", list[LineageRow])
+        return self._service.ask("GET", f"/lineage/dataset/{segment(dataset_sha256)}", list[LineageRow])
 
 
 def _version(model_name: str, number: int) -> str:
-    return f"/models/name/{part(model_name)}/versions/{number:d}"
+    return f"/models/name/{segment(model_name)}/versions/{number:d}"

@@ -112,7 +112,7 @@ def _mysql(url: str) -> Driver:
         try:
             return pymysql.connect(autocommit=True, **options)
         except TypeError as error:  # an option that it does not have
-            raise UserError(f"{redact(url)!r} is no database URL") from error
+            raise UserError(f"{redact(url)!r} is not a database URL") from error
 
     lost = (pymysql.OperationalError, pymysql.InterfaceError)
     return Driver(connect, pymysql.Error, lost, lambda error: error.args[:1] == (NO_SUCH_TABLE,))
@@ -122,7 +122,7 @@ def _options(url: str, database: str) -> dict[str, str]:
     """The options that a URL gives, by the driver's names for them."""
     match = DATABASE_URL.fullmatch(url)
     if match is None:
-        raise UserError(f"{redact(url)!r} is no database URL")
+        raise UserError(f"{redact(url)!r} is not a database URL")
     found = {"host": match["ipv6"] or match["host"], "port": match["port"]}
     for name, part in (("user", "user"), ("password", "password"), (database, "database")):
         found[name] = unquote(match[part] or "")

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import NotFound, TooLarge, Unavailable
 from mlpatterns.registry.files import AGAIN, MANIFEST, Manifest, read_manifest, verify
-from mlpatterns.registry.urls import MANIFEST_BYTES, below
+from mlpatterns.registry.urls import MANIFEST_BYTES, relative_url
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.objects_file import folder_of
@@ -55,7 +55,7 @@ def fetch_files(
         UserError: the home cannot be written.
         FetchAbandoned: `stop` was set.
     """
-    inner = below(root, answer.folder)
+    inner = relative_url(root, answer.folder)
     if inner is None or not is_key(inner) or not re.fullmatch("[0-9a-f]{64}", answer.manifest_sha256):
         raise ModelFileError(f"{what} is registered outside the artifacts of this home")
     if root.startswith("file:"):

@@ -24,9 +24,9 @@ from mlpatterns.stores.objects import is_key
 from mlpatterns.user_errors import ModelFileError, NoModelFile
 
 __all__ = [
-    "AGAIN", "MANIFEST", "METADATA", "METADATA_KEY", "MODEL", "FileEntry", "Manifest", "ModelFiles", "bare", "beside",
-    "checked", "digest", "dump_manifest", "dump_metadata", "load_metadata", "parse_metadata", "read", "read_manifest",
-    "verify",
+    "AGAIN", "MANIFEST", "METADATA", "METADATA_KEY", "MODEL", "FileEntry", "Manifest", "ModelFiles",
+    "checked_content", "digest", "dump_manifest", "dump_metadata", "load_metadata", "metadata_path", "parse_metadata",
+    "read", "read_manifest", "unregistered_files", "verify",
 ]  # fmt: skip
 
 MODEL, METADATA, MANIFEST = "model.onnx", "metadata.json", "manifest.json"
@@ -79,7 +79,7 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
         return identity_of(self.files[MODEL].sha256, self.weight_digests())
 
 
-def checked(files: ModelFiles) -> bytes:
+def checked_content(files: ModelFiles) -> bytes:
     """The content of the ONNX file, checked against the model's digest. Weights in other files are not read.
 
     Raises:
@@ -101,7 +101,7 @@ def read(files: ModelFiles) -> bytes:
         return files.model.read_bytes()
 
 
-def bare(path: Path) -> ModelFiles:
+def unregistered_files(path: Path) -> ModelFiles:
     """A model file outside any registry, with the metadata that lies beside it, if there is any.
 
     Raises:
@@ -112,13 +112,13 @@ def bare(path: Path) -> ModelFiles:
         raise NoModelFile(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
     weights = weights_of(path)
     sha256 = identity_of(digest(path), weights)
-    described = beside(path)
+    described = metadata_path(path)
     metadata, written_for = _described(described) if described.is_file() else (None, "")
     version = metadata.version if metadata and written_for == sha256 else ""
     return ModelFiles(path, None, sha256, name_of(path), version or sha256[:12], metadata, weights)
 
 
-def beside(path: Path) -> Path:
+def metadata_path(path: Path) -> Path:
     """Where the metadata of a model file lies, if it has any: ``model.metadata.json`` beside ``model.onnx``."""
     return path.with_name(f"{path.stem}.{METADATA}")
 

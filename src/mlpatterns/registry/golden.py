@@ -133,7 +133,7 @@ def _read(path: Path, name: str, metadata: ModelMetadata, *, with_answers: bool)
         answers = given.outputs if with_answers else {}
         outputs = {key: _tensor(values, datatypes[key]) for key, values in answers.items()}
     except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(f"{name}: {GOLDEN} is no golden set of this model; train it again") from error
+        raise ModelFileError(f"{name}: {GOLDEN} is not a golden set of this model; train it again") from error
     return GoldenSet(given.tolerance, inputs, outputs)
 
 

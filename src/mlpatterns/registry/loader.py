@@ -18,7 +18,7 @@ from mlpatterns.errors import PredictionError, Unavailable
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.digests import digest, identity_of
-from mlpatterns.registry.files import ModelFiles, beside, checked, dump_metadata
+from mlpatterns.registry.files import ModelFiles, checked_content, dump_metadata, metadata_path
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.profiles import profile_file
@@ -138,7 +138,7 @@ class _ModelContent(Struct, frozen=True):
 def _object(url: str, sha256: str | None) -> _ModelContent:
     match = _OBJECT.fullmatch(url)
     if match is None:
-        raise WrongUse(f"{url!r} is no address of a model; write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
+        raise WrongUse(f"{url!r} is not the address of a model; write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
     if sha256 is None:
         raise WrongUse(f"{url} may hold any model; give the SHA-256 that it must have")
     try:
@@ -156,7 +156,7 @@ def _referenced(source: str, settings: Settings) -> _ModelContent:
     found = locate(source, settings)
     check_weight_names(found.name, found.weights)
     what = str(found.model) if found.folder is None else f"{found.name}:{found.version}"
-    return _ModelContent(what, {".onnx": checked(found), **_beside(found)}, weight_contents(found))
+    return _ModelContent(what, {".onnx": checked_content(found), **_beside(found)}, weight_contents(found))
 
 
 def _beside(found: ModelFiles) -> dict[str, bytes]:
@@ -176,7 +176,7 @@ def _place(model: Path, found: _ModelContent) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_weights(model, found.weights, before)
-        for path in (beside(model), folder / f"{stem}.golden.json", folder / f"{stem}.profile.json"):
+        for path in (metadata_path(model), folder / f"{stem}.golden.json", folder / f"{stem}.profile.json"):
             if path.name.removeprefix(stem) not in found.files:
                 path.unlink(missing_ok=True)
         for suffix in sorted(found.files, key=lambda suffix: suffix == ".onnx"):

@@ -19,7 +19,7 @@ from mlpatterns.durable import write_whole
 from mlpatterns.redaction import redact
 from mlpatterns.references import FileReference, Reference, RegisteredReference, parse_reference
 from mlpatterns.registry.fetching import fetch_files, is_local
-from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata
+from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, load_metadata, unregistered_files
 from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import VersionFiles
@@ -44,7 +44,7 @@ def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
     """
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
-        return bare(parsed.path)
+        return unregistered_files(parsed.path)
     return fetch_version(parsed.name, find_version(parsed, settings), settings)
 
 

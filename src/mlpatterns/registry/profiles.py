@@ -34,4 +34,4 @@ def read_profile(files: ModelFiles) -> DataProfile | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise ModelFileError(f"{files.name}: {PROFILE} is no profile of this model; train it again") from error
+        raise ModelFileError(f"{files.name}: {PROFILE} is not a profile of this model; train it again") from error

@@ -29,7 +29,7 @@ def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:
     try:
         password = urlsplit(url).password
     except ValueError as error:
-        raise WrongUse(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
+        raise WrongUse(f"{redact(url)!r} is not the address of a service; write http://HOST:PORT") from error
     key = unquote(password) if password else None
     return RegistryClient(url, api_key=key, admin_token=admin_token, timeout=PATIENCE)
 
@@ -60,7 +60,7 @@ class ServiceConnection:
                             "http://key:SECRET@HOST:PORT") from error  # fmt: skip
         except NotFound as error:  # it has not even the listing of models
             raise UserError(
-                f"what answers at {self._shown} is no model DB; `mlpatterns run model_db` is one"
+                f"what answers at {self._shown} is not a model DB; `mlpatterns run model_db` is one"
             ) from error
         except PredictionError as error:
             raise RegistryDown(f"the registry at {self._shown} could not be read: {error}") from error

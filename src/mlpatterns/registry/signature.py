@@ -11,7 +11,7 @@ from msgspec import Struct
 from mlpatterns.errors import NotFound, PredictionError, TooLarge, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import MANIFEST, METADATA, Manifest
-from mlpatterns.registry.urls import MANIFEST_BYTES, below
+from mlpatterns.registry.urls import MANIFEST_BYTES, relative_url
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.registry import VersionFiles
@@ -51,7 +51,7 @@ def signature_of(root: str, answer: VersionFiles, *, what: str) -> Signature:
         ModelFileError: a file is missing or damaged.
         ArtifactsDown: the store does not answer.
     """
-    inner = below(root, answer.folder)
+    inner = relative_url(root, answer.folder)
     if inner is None or not is_key(inner):
         raise ModelFileError(f"{what} is registered outside the artifacts of this home")
     store = open_objects(root)
@@ -62,9 +62,9 @@ def signature_of(root: str, answer: VersionFiles, *, what: str) -> Signature:
         entry = manifest.files[METADATA]
         return msgspec.json.decode(_read(store, f"{inner}/{METADATA}", entry.bytes, entry.sha256), type=Signature)
     except Unavailable as error:
-        raise ArtifactsDown(f"what {what} takes and gives cannot be read: {error}") from error
+        raise ArtifactsDown(f"the signature of {what} cannot be read: {error}") from error
     except (msgspec.MsgspecError, KeyError, ValueError, PredictionError) as error:
-        raise ModelFileError(f"what {what} takes and gives is not known: {_why(error)}") from error
+        raise ModelFileError(f"the signature of {what} is unknown: {_why(error)}") from error
 
 
 def _read(store: ObjectStore, key: str, most: int, sha256: str) -> bytes:
@@ -118,7 +118,7 @@ def _change(old: TensorSpec, new: TensorSpec) -> str:
 
 
 def _labels(old: Sequence[str], new: Sequence[str]) -> str:
-    return "" if tuple(old) == tuple(new) else f"its labels are others: {_names(old, new)}"
+    return "" if tuple(old) == tuple(new) else f"its labels differ: {_names(old, new)}"
 
 
 def _primary(old: str, new: str) -> str:

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-__all__ = ["DaemonThread", "started"]
+__all__ = ["DaemonThread", "start_thread"]
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class DaemonThread(Thread):
             del given, work, result  # a waiting thread keeps no result alive, and no error with its frames
 
 
-def started(work: Callable[[], T], name: str) -> Future[T]:
+def start_thread(work: Callable[[], T], name: str) -> Future[T]:
     """Begins `work` in a thread of its own."""
     thread = DaemonThread(name)
     result = thread.submit(work)

@@ -14,7 +14,7 @@ from mlpatterns.oip.status import code_for
 from mlpatterns.redaction import redact
 from mlpatterns.user_errors import WrongUse
 
-__all__ = ["ServiceTransport", "part"]
+__all__ = ["ServiceTransport", "segment"]
 
 T = TypeVar("T")
 PAGE = 500  # rows that one request of a listing asks for
@@ -40,7 +40,7 @@ class ServiceTransport:
             kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
             self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
         except (KeyError, ValueError) as error:
-            raise WrongUse(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
+            raise WrongUse(f"{redact(url)!r} is not the address of a service; write http://HOST:PORT") from error
         self._prefix = f"{parts.path.rstrip('/')}{prefix}"
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class ServiceTransport:
             raise
 
 
-def part(text: str) -> str:
+def segment(text: str) -> str:
     """Text as one part of a path."""
     return quote(text, safe="")
 
@@ -108,7 +108,7 @@ def _read(content: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
-        raise Unavailable("what answers there is no model DB of this version") from error
+        raise Unavailable("what answers there is not a model DB of this version") from error
 
 
 def _unreached(error: Exception) -> Unavailable:

@@ -10,8 +10,8 @@ from mlpatterns.redaction import redact
 from mlpatterns.user_errors import RegistryDown, UserError
 
 __all__ = [
-    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "below", "empty_file", "is_service", "scheme_of", "sqlite_file",
-    "unusable",
+    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "empty_file", "is_service", "relative_url", "scheme_of",
+    "sqlite_file", "unusable",
 ]  # fmt: skip
 
 MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
@@ -24,7 +24,7 @@ DATABASE_URL = re.compile(
 )
 
 
-def below(root: str, url: str) -> str | None:
+def relative_url(root: str, url: str) -> str | None:
     """The URL of an artifact relative to `root`, or None for one that lies elsewhere."""
     if "://" not in url:
         return url

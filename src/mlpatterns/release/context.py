@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from mlpatterns.catalog import require
 from mlpatterns.references import FileReference, parse_reference
-from mlpatterns.registry.files import bare, digest
+from mlpatterns.registry.files import digest, unregistered_files
 from mlpatterns.release.app_files import copy_app
 from mlpatterns.release.requirements import requirements_of
 from mlpatterns.release.served_models import ServedModel, served_models
@@ -94,7 +94,7 @@ def image_context(
     """
     base = base or DEFAULT_BASE
     if not BASE.fullmatch(base):
-        raise WrongUse(f"{base!r} is no name of an image; write one like {DEFAULT_BASE}")
+        raise WrongUse(f"{base!r} is not an image name; write one like {DEFAULT_BASE}")
     settings = load_settings().settings
     goal = empty_folder(folder)
     with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as made, _whole(goal):
@@ -154,11 +154,11 @@ def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
         served.write_text(with_files(file.read_text(encoding="utf-8")), encoding="utf-8")
         left = [leaf.reference for leaf in served_models(served) if not leaf.reference.startswith("file:")]
         if left:
-            raise UserError(f"{file.name} names {', '.join(left)} in a way that cannot be made a file; write "
+            raise UserError(f"{file.name} names {', '.join(left)} in a way that cannot be replaced by a file; write "
                             f"OnnxModel(\"NAME:VERSION\") into {file.name} itself")  # fmt: skip
     models = [(leaf.name, _model_file(leaf, app)) for leaf in served_models(served)]
     remove_unserved(app, [path for _, path in models])
-    packed = [(name, bare(path)) for name, path in models]
+    packed = [(name, unregistered_files(path)) for name, path in models]
     return [PackedModel(name, files.version, files.sha256) for name, files in packed]
 
 

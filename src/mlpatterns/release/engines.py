@@ -38,7 +38,7 @@ def check_tag(tag: str) -> None:
         WrongUse: engines would refuse it.
     """
     if not NAME.fullmatch(tag):
-        raise WrongUse(f"{tag!r} is no name of an image; write one like team/iris:1, in small letters")
+        raise WrongUse(f"{tag!r} is not an image name; write one like team/iris:1, in small letters")
 
 
 class BuiltImage(Struct, frozen=True):
@@ -85,7 +85,7 @@ class ImageEngine(Struct, frozen=True):
             seconds = time.perf_counter() - began
             if done.returncode:
                 words = "\n".join(done.stdout.strip().splitlines()[-LAST_WORDS:])
-                raise UserError(f"{self.name} could not build {tag}; the last it wrote:\n{words}")
+                raise UserError(f"{self.name} could not build {tag}; its last output:\n{words}")
             digest = digest_file.read_text().strip()
         return BuiltImage(tag, digest, self._bytes(digest), seconds)
 
@@ -107,7 +107,7 @@ def find_engine(name: str | None = None) -> ImageEngine:
         UserError: there is none, or not that one.
     """
     if name is not None and name not in ENGINES:
-        raise WrongUse(f"{name!r} builds no images here; --builder takes {', '.join(ENGINES)}")
+        raise WrongUse(f"{name!r} cannot build images here; --builder takes {', '.join(ENGINES)}")
     ill = []
     for engine in _found([name] if name else list(ENGINES)):
         if _asked(engine.command, *ENGINES[engine.name]).returncode == 0:

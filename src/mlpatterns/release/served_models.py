@@ -60,7 +60,9 @@ def _leaves(target: str) -> Iterator[ServedModel]:
 
     app = load_target(target)
     if not isinstance(app, App):
-        raise UserError(f"{target} is no app of mlpatterns: what it serves is not known, so no image can be made of it")
+        raise UserError(
+            f"{target} is not an app of mlpatterns: what it serves is not known, so no image can be made of it"
+        )
     built = app.build()
     for predictor in leaves_first(*roots_of(built)):
         reference = reference_of(predictor)

@@ -106,7 +106,9 @@ def _pip() -> str:
     try:
         return importlib.metadata.version("pip")
     except importlib.metadata.PackageNotFoundError:
-        raise UserError("pip gets what the image needs, and is not in this environment: python -m ensurepip") from None
+        raise UserError(
+            "pip, which downloads what the image needs, is not in this environment: run python -m ensurepip"
+        ) from None
 
 
 def _installed() -> list[str]:

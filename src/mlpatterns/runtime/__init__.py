@@ -8,7 +8,7 @@ from mlpatterns.runtime.app import AppRuntime
 from mlpatterns.runtime.lifecycle import SystemClock, running
 from mlpatterns.runtime.tasks import until_idle
 from mlpatterns.runtime.threads import finished, settled
-from mlpatterns.runtime.tree import Built, Roots, leaves_first, placed, roots_of
+from mlpatterns.runtime.tree import Built, Roots, leaves_first, roots_of, start_order
 
 __all__ = [
     "AppRuntime",
@@ -17,9 +17,9 @@ __all__ = [
     "SystemClock",
     "finished",
     "leaves_first",
-    "placed",
     "roots_of",
     "running",
     "settled",
+    "start_order",
     "until_idle",
 ]

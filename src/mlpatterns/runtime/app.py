@@ -17,7 +17,7 @@ from mlpatterns.runtime.lease import Lease
 from mlpatterns.runtime.shared import SharedDocuments
 from mlpatterns.runtime.tasks import TaskOwner, Tasks, Work
 from mlpatterns.runtime.threads import Threads
-from mlpatterns.runtime.tree import Roots, is_in, placed, with_programs
+from mlpatterns.runtime.tree import Roots, is_in, start_order, with_programs
 from mlpatterns.settings import Settings, cpus, reset_by
 from mlpatterns.stores import open_store
 
@@ -78,7 +78,7 @@ class AppRuntime:
         """
         self._roots += [root for _, root in roots]  # first, so that what they share is not stopped meanwhile
         try:
-            await self._start_all(placed(roots))
+            await self._start_all(start_order(roots))
         except BaseException:
             self._forget_roots(*[root for _, root in roots])
             await self._stop_unused()
@@ -116,7 +116,7 @@ class AppRuntime:
 
     async def _stop_unused(self) -> None:
         roots = [("", root) for root in self._roots]
-        used = [predictor for _, predictor in [*placed(roots), *with_programs(roots)]]
+        used = [predictor for _, predictor in [*start_order(roots), *with_programs(roots)]]
         going = [predictor for predictor in self._started if not is_in(predictor, used)]
         self._started = [predictor for predictor in self._started if is_in(predictor, used)]
         await self._stop(going)

@@ -80,7 +80,7 @@ class SharedDocument(Generic[T]):
         self._watchers.append(changed)
 
     def seen(self, stored: Document[Any] | None, known: Document[T] | None) -> None:
-        """The store has this.
+        """Takes over the version that the store has.
 
         Args:
             known: the document when the store was asked; what has been learnt meanwhile is newer, and stays.

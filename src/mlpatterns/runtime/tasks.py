@@ -14,7 +14,7 @@ from mlpatterns.errors import MlpatternsError
 from mlpatterns.interfaces import Clock, Metrics
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime.tree import is_in
-from mlpatterns.user_code import awaited
+from mlpatterns.user_code import await_user_code
 
 __all__ = ["FAILING", "Tasks", "failure", "until_idle"]
 
@@ -86,7 +86,7 @@ class Tasks:
 
     async def _once(self, path: str, name: str, work: Work) -> None:
         try:
-            await awaited(work())
+            await await_user_code(work())
         except Exception as error:
             self._failed(path, name)
             _log(error, "background work %r of %r failed", name, path)
@@ -98,7 +98,7 @@ class Tasks:
                 began = self._clock.monotonic()
                 steady = asyncio.ensure_future(self._steady(path, name)) if (path, name) in self._failing else None
                 try:
-                    await awaited(work())
+                    await await_user_code(work())
                     return
                 except Exception as error:
                     if _is_ending():  # its failure came first, and took the place of the cancellation

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from mlpatterns.user_code import called
+from mlpatterns.user_code import call_user_code
 
 __all__ = ["Threads", "finished", "settled"]
 
@@ -28,7 +28,7 @@ class Threads:
             RuntimeError: `work` raised an exception that would end an event loop, or that a future cannot hold.
         """
         # In a copy of the context, so that its log lines name the request.
-        return await finished(self._pool.submit(contextvars.copy_context().run, called, work))
+        return await finished(self._pool.submit(contextvars.copy_context().run, call_user_code, work))
 
     def close(self) -> None:
         """Accepts no more work. It does not wait for running threads, as nothing can stop them."""

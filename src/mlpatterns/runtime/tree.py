@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from mlpatterns.predictor import Predictor
 from mlpatterns.user_errors import CompositionError
 
-__all__ = ["Built", "Roots", "is_in", "leaves_first", "placed", "roots_of", "with_programs"]
+__all__ = ["Built", "Roots", "is_in", "leaves_first", "roots_of", "start_order", "with_programs"]
 
 Built = Predictor | Mapping[str, Predictor] | list[Predictor]  # what a build function returns
 
@@ -31,7 +31,7 @@ def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
         yield predictor
 
 
-def placed(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
+def start_order(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
     """The predictors that start together with `roots`, leaves first and each once, with its path.
 
     Args:
@@ -46,7 +46,7 @@ def placed(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
 
 def with_programs(roots: Roots) -> list[tuple[str, Predictor]]:
     """The pieces below `roots` that have programs, apart or not, each with its path."""
-    return [(path, piece) for path, piece in placed(roots, apart=True) if piece.programs]
+    return [(path, piece) for path, piece in start_order(roots, apart=True) if piece.programs]
 
 
 def is_in(predictor: object, others: Iterable[Predictor]) -> bool:

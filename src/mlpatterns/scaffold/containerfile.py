@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from mlpatterns.scaffold.render import filled
+from mlpatterns.scaffold.render import fill_template
 
 __all__ = ["DEFAULT_BASE", "containerfile", "of_a_project", "of_wheels"]
 
@@ -41,16 +41,16 @@ def containerfile(install: str, copy: str, *, base: str = DEFAULT_BASE, file: st
         base: the image that both stages start from.
         file: what is served.
     """
-    return filled("Dockerfile.in", {"base": base, "install": install, "copy": copy, "file": file})
+    return fill_template("Dockerfile.in", {"base": base, "install": install, "copy": copy, "file": file})
 
 
 def of_a_project() -> str:
-    """That of a project: packages come from an index."""
+    """The Dockerfile of a project: packages come from an index."""
     return containerfile(FROM_INDEX, "COPY app.py ./\nCOPY models models")
 
 
 def of_wheels(pip: str, epoch: int, *, base: str, file: str, labels: Mapping[str, str]) -> str:
-    """That of a context with ``requirements.txt``, ``wheels``, and the app and its models in ``app``.
+    """The Dockerfile of a context with ``requirements.txt``, ``wheels``, and the app and its models in ``app``.
 
     Args:
         pip: the file name of the wheel that installs the others.
@@ -65,6 +65,6 @@ def of_wheels(pip: str, epoch: int, *, base: str, file: str, labels: Mapping[str
 
 
 def _quoted(text: str) -> str:
-    """As an instruction reads it: nothing in it is a variable, an end or a new line."""
+    """Quotes a text for an instruction, so that nothing in it is a variable, an end or a new line."""
     plain = " ".join(text.split())
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'

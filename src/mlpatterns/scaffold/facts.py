@@ -15,7 +15,7 @@ from mlpatterns.launch.own_stores import own_stores
 from mlpatterns.launch.target import registered_models
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
-from mlpatterns.runtime import placed
+from mlpatterns.runtime import start_order
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App
 from mlpatterns.tensors import finite
@@ -61,7 +61,9 @@ def load_app(path: Path) -> App:
     app: App = runpy.run_path(str(path))["app"]
     left = ", ".join(sorted({str(reference) for reference in registered_models(app)}))
     if left:
-        raise NotOffered(f"this pattern names {left} in a way that cannot be made a file; start from another pattern")
+        raise NotOffered(
+            f"this pattern names {left} in a way that cannot be replaced by a file; start from another pattern"
+        )
     return app
 
 
@@ -80,7 +82,7 @@ async def facts_of(app: App) -> list[ServedFacts]:
 
 async def _ready(model: Predictor) -> None:
     """Waits until each of its pieces has metadata: that of a JobQueue comes from its worker, which starts after it."""
-    pieces = [piece for _, piece in placed([(model.name, model)])]
+    pieces = [piece for _, piece in start_order([(model.name, model)])]
 
     async def described() -> bool:
         return all(map(_described, pieces))

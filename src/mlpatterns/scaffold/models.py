@@ -16,7 +16,7 @@ from mlpatterns.errors import PredictionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
-from mlpatterns.registry.files import ModelFiles, bare, beside, dump_metadata
+from mlpatterns.registry.files import ModelFiles, dump_metadata, metadata_path, unregistered_files
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.profiles import profile_file
@@ -49,7 +49,7 @@ def file_name(reference: Reference) -> str:
         ModelFileError: there is no such file.
     """
     if isinstance(reference, FileReference):
-        return bare(reference.path).name
+        return unregistered_files(reference.path).name
     return reference.name if reference.alias == DEFAULT_ALIAS and reference.version is None else str(reference)
 
 
@@ -73,17 +73,17 @@ def copy_model(
     if copy.exists():
         raise UserError(f"two models of this project would be called {name}; rename {files.model.name}")
     _copy(files, copy)
-    beside(copy).write_bytes(dump_metadata(files.metadata, files.sha256))
+    metadata_path(copy).write_bytes(dump_metadata(files.metadata, files.sha256))
     origin = "your file" if files.folder is None else f"{files.name}:{files.version} of the registry"
     return CopiedModel(name, files.sha256, origin, files.metadata)
 
 
 def files_of(copy: Path) -> list[str]:
     """The names of the files that belong to a copied model, relative to its folder, whether they are there or not."""
-    copied = bare(copy)
+    copied = unregistered_files(copy)
     return [
         copy.name,
-        *(each.name for each in (beside(copy), golden_file(copied), profile_file(copied))),
+        *(each.name for each in (metadata_path(copy), golden_file(copied), profile_file(copied))),
         *copied.weights,
     ]
 
@@ -99,10 +99,10 @@ def _copy(files: ModelFiles, copy: Path) -> None:
         shutil.copyfile(files.model, copy)
         for beside_it in (golden_file, profile_file):
             if beside_it(files).is_file():
-                shutil.copyfile(beside_it(files), beside_it(bare(copy)))
+                shutil.copyfile(beside_it(files), beside_it(unregistered_files(copy)))
     except OSError as error:
         raise UserError(f"{files.model.name} cannot be copied: {error.strerror or error}") from error
-    if bare(copy).sha256 != files.sha256:
+    if unregistered_files(copy).sha256 != files.sha256:
         raise ModelFileError(f"{files.model.name} was changed while it was copied; try again")
 
 

@@ -38,7 +38,7 @@ def project_name(folder: Path) -> str:
     """
     name = normalized_name(folder.name)
     if not NAME.fullmatch(name):
-        raise WrongUse(f"a project is called like its folder, and {folder.name!r} is no name for one: "
+        raise WrongUse(f"a project has the name of its folder, and {folder.name!r} is not a valid one: "
                        "use letters of ASCII, digits and dashes")  # fmt: skip
     if name in {"mlpatterns", *(normalized_name(need) for need in requires("mlpatterns") or ())}:
         raise WrongUse(f"{name} is a package that the project needs, so it cannot be called that; name another folder")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-__all__ = ["filled", "makefile_value", "render"]
+__all__ = ["fill_template", "makefile_value", "render"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX, HIDDEN = ".in", "dot-"  # a packager would take `.gitignore` for its own
@@ -26,15 +26,15 @@ def render(folder: Path, values: Mapping[str, str], tests: Sequence[str]) -> Non
     """
     for template in sorted({entry.name for entry in TEMPLATES.glob(f"*{SUFFIX}")} - OTHERS):
         name = template.removesuffix(SUFFIX).replace(HIDDEN, ".")
-        (folder / name).write_text(filled(template, values), encoding="utf-8")
+        (folder / name).write_text(fill_template(template, values), encoding="utf-8")
     own = folder / "tests"
     own.mkdir()
-    (own / "conftest.py").write_text(filled(f"tests/conftest{SUFFIX}", values), encoding="utf-8")
-    parts = [filled(f"tests/{part}{SUFFIX}", values) for part in tests]
+    (own / "conftest.py").write_text(fill_template(f"tests/conftest{SUFFIX}", values), encoding="utf-8")
+    parts = [fill_template(f"tests/{part}{SUFFIX}", values) for part in tests]
     (own / "test_app.py").write_text("\n\n".join(parts), encoding="utf-8")
 
 
-def filled(template: str, values: Mapping[str, str]) -> str:
+def fill_template(template: str, values: Mapping[str, str]) -> str:
     """The text of a template, by its name below the folder of templates."""
     return _Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(values)
 

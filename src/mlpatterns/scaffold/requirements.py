@@ -51,5 +51,5 @@ def _extra(module: str) -> Iterator[str]:
         return
     extras = {extra for need in needs for extra in EXTRA.findall(need)} - COLLECTIONS
     if not extras:
-        raise UserError(f"the app imports {module}, which mlpatterns does not bring; start from another pattern")
+        raise UserError(f"the app imports {module}, which mlpatterns does not install; start from another pattern")
     yield min(extras)

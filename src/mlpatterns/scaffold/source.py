@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mlpatterns.references import is_file
 from mlpatterns.scaffold.imports import ImportedName, import_lines, imported
-from mlpatterns.scaffold.statements import names_used, reached, segments
+from mlpatterns.scaffold.statements import names_used, needed_statements, segments
 
 __all__ = ["MODELS", "AppSource", "app_source", "with_files"]
 
@@ -44,7 +44,7 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> Ap
     folder = next(name for name in FOLDERS if name not in pattern)
     text = _with_files(pattern, folder, chosen)
     tree = ast.parse(text)
-    kept = reached(tree.body, ROOTS)
+    kept = needed_statements(tree.body, ROOTS)
     used = set().union(*map(names_used, kept)) | {"Path"}
     found = [*imported(tree.body), ImportedName("__future__", "annotations"), ImportedName("pathlib", "Path")]
     if LEAF in used:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 
-__all__ = ["names_used", "reached", "segments"]
+__all__ = ["names_used", "needed_statements", "segments"]
 
 
-def reached(body: Sequence[ast.stmt], roots: Iterable[str]) -> list[ast.stmt]:
+def needed_statements(body: Sequence[ast.stmt], roots: Iterable[str]) -> list[ast.stmt]:
     """The top-level statements that define `roots`, and those that these use, in their order.
 
     Roots that are not defined are left out.

@@ -15,7 +15,7 @@ from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import process_metrics
 from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.predictor import Predictor
-from mlpatterns.runtime import AppRuntime, Roots, leaves_first, placed, running
+from mlpatterns.runtime import AppRuntime, Roots, leaves_first, running, start_order
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.buffers import Buffers
@@ -74,12 +74,12 @@ class App:
         build, answers, auth, middleware, settings: as in `serve`.
 
     Attributes:
-        works_only: the app serves no predictions. It only runs the programs of the predictors that build() makes, and
-            starts only the pieces that have programs. `/metrics` and `/health` report on them.
+        programs_only: the app serves no predictions. It only runs the programs of the predictors that build() makes,
+            and starts only the pieces that have programs. `/metrics` and `/health` report on them.
         has_programs: whether the predictors that build() made have programs.
     """
 
-    works_only = has_programs = False
+    programs_only = has_programs = False
 
     def __init__(
         self,
@@ -141,9 +141,9 @@ class App:
         authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
         self.gate = Gate(authenticate, settings.admin_token)
         self.has_programs = any(piece.programs for piece in leaves_first(*self.models.values()))
-        if self.works_only and not self.has_programs:
+        if self.programs_only and not self.has_programs:
             raise NotOffered("this system has no programs; `mlpatterns run` serves it")
-        served = [] if self.works_only else self._roots()
+        served = [] if self.programs_only else self._roots()
         async with running(named=served, settings=settings, metrics=metrics) as runtime:
             check_metadata(*(root for _, root in served))
             del served  # otherwise this frame would keep unloaded models alive
@@ -151,10 +151,10 @@ class App:
             limits = RequestLimits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload_codec)
 
-            self.health = HealthFace(self.dispatcher, {} if self.works_only else self.hosted, runtime, metrics)
+            self.health = HealthFace(self.dispatcher, {} if self.programs_only else self.hosted, runtime, metrics)
 
             def open_routes() -> None:
-                routes = watching(self.health, metrics) if self.works_only else faces(
+                routes = watching(self.health, metrics) if self.programs_only else faces(
                     self.hosted, runtime, buffers, self.health, self.management,
                     answers=self.answers, several=self.several, gate=self.gate,
                 )  # fmt: skip
@@ -166,9 +166,9 @@ class App:
             open_routes()
             self._open = runtime, buffers
             try:
-                if self.works_only or settings.programs_inside:
+                if self.programs_only or settings.programs_inside:
                     await runtime.run_programs(self._roots())
-                    if not self.works_only:
+                    if not self.programs_only:
                         await runtime.wait_for_descriptions(self._roots())
                 yield self
             finally:
@@ -209,7 +209,7 @@ class App:
         """All pieces that build() makes, each with the path at which it will start; this starts nothing."""
         system = settings.system or self.system
         roots = [(f"{system}/{name}".lstrip("/"), model) for name, model in self._built(settings).items()]
-        return placed(roots, apart=True)
+        return start_order(roots, apart=True)
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """The predictors that build() makes, by the name under which each is served."""

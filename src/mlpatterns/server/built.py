@@ -14,7 +14,7 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import Built, roots_of
-from mlpatterns.user_code import called, kind_of, of_its_own
+from mlpatterns.user_code import call_user_code, kind_of, user_exc_info
 from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Build", "by_name", "check_metadata", "checked_build"]
@@ -59,7 +59,7 @@ def by_name(built: Built) -> dict[str, Predictor]:
         several = roots_of(built)
         models = {predictor.name: predictor for predictor in several}
         if len(models) < len(several):
-            raise CompositionError("build() returned two predictors of one name; give each its own, or return a "
+            raise CompositionError("build() returned two predictors with the same name; give each its own, or return a "
                                    "mapping")  # fmt: skip
     if not models:
         raise CompositionError("build() returned no predictor to serve")
@@ -81,11 +81,11 @@ def check_metadata(*models: Predictor) -> None:
 
 def _check_metadata(model: Predictor) -> None:
     try:
-        described = called(lambda: model.metadata)
+        described = call_user_code(lambda: model.metadata)
     except MlpatternsError:
         return  # not available yet; later code reads it again
     except Exception as error:
-        log.error("the metadata of %r failed", model.name, exc_info=of_its_own(error))
+        log.error("the metadata of %r failed", model.name, exc_info=user_exc_info(error))
         raise CompositionError(f"the metadata of {model.name!r} failed: {_error_text(error)}") from error
     if not isinstance(described, ModelMetadata):
         raise CompositionError(f"the metadata of {model.name!r} must be a ModelMetadata, not {kind_of(described)}")
@@ -107,11 +107,11 @@ def _check_function(build: Any) -> None:
 
 def _made(build: Build) -> Any:
     try:
-        return called(build)
+        return call_user_code(build)
     except MlpatternsError:
         raise
     except Exception as error:
-        log.error("build() failed", exc_info=of_its_own(error))
+        log.error("build() failed", exc_info=user_exc_info(error))
         raise CompositionError(f"build() failed: {_error_text(error)}") from error
 
 
@@ -135,15 +135,15 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
         return  # it contains itself; the code that walks the tree reports this
     missing = [member for member in MEMBERS if not _has_member(part, member)]
     if isinstance(part, type) or len(missing) > len(MEMBERS) // 2:
-        raise CompositionError(f"{where} {kind_of(part)}, which is no predictor; {_hint(part)}")
+        raise CompositionError(f"{where} {kind_of(part)}, which is not a predictor; {_hint(part)}")
     if missing:
-        raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}: a predictor has; derive "
-                               "it from BasePredictor, which has the defaults")  # fmt: skip
+        raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}; derive it from "
+                               "BasePredictor, which has the defaults")  # fmt: skip
     if _is_default(part, "metadata") and not _is_default(part, "predict"):  # a piece that never predicts needs none
         raise CompositionError(f"{where} {kind_of(part)}, which has no metadata: give it a property `metadata`, the "
                                "ModelMetadata that says what it takes and gives")  # fmt: skip
     if not isinstance(part.children, Mapping):
-        raise CompositionError(f"{where} {kind_of(part)}, whose children are no mapping of names to predictors")
+        raise CompositionError(f"{where} {kind_of(part)}, whose children are not a mapping of names to predictors")
     for key, child in part.children.items():
         _check_predictor(child, f"{part.name!r} has as its part {key!r}", [*above, part])
 

@@ -32,8 +32,8 @@ from mlpatterns.server.exchange import (
 from mlpatterns.server.guard import WorkAbandoned, guarded
 from mlpatterns.server.logs import current_call, log_access
 from mlpatterns.server.mounting import own_path
-from mlpatterns.server.routes import Route, Routes, WrongMethod
-from mlpatterns.user_code import is_cancellation, of_its_own, told
+from mlpatterns.server.routes import Routes, ServerRoute, WrongMethod
+from mlpatterns.user_code import is_cancellation, text_for_client, user_exc_info
 from mlpatterns.user_errors import UserError
 
 __all__ = ["NOT_READY", "Dispatcher"]
@@ -83,7 +83,7 @@ class Dispatcher:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         return self.handle(Call(scope, receive, send, dict(scope["headers"]), Context(new_id(), NO_HEADERS)))
 
-    async def handle(self, call: Exchange, route: Route | None = None) -> None:
+    async def handle(self, call: Exchange, route: ServerRoute | None = None) -> None:
         """Answers `call` with the handler of its route.
 
         Args:
@@ -131,7 +131,7 @@ class Dispatcher:
         if self._access_log:
             log_access(call, status, monotonic() - began)
 
-    def _find(self, routes: Routes, call: Exchange) -> Route:
+    def _find(self, routes: Routes, call: Exchange) -> ServerRoute:
         scope = call.scope
         path = own_path(scope) if scope.get("root_path") else scope["path"]
         methods = routes.exact.get(path)
@@ -142,7 +142,7 @@ class Dispatcher:
         route, call.context.path = routes.find(scope["method"], path)
         return route
 
-    def _admit(self, route: Route, call: Exchange) -> None:
+    def _admit(self, route: ServerRoute, call: Exchange) -> None:
         headers = call.headers
         # Counts all headers, also repeated ones, which the mapping does not contain.
         if len(b"".join(map(b"".join, call.scope["headers"]))) > self._most_header_bytes:
@@ -185,7 +185,9 @@ class Dispatcher:
         if isinstance(error, UserError):  # for the operator; a traceback would hide this one sentence
             log.error("the server failed: %s", error)
         else:
-            log.error("the server failed", exc_info=of_its_own(error))
+            log.error("the server failed", exc_info=user_exc_info(error))
         return call.refusal(
-            InternalError(told(error, "the server failed to answer; the fault is not in the request"), logged=True)
+            InternalError(
+                text_for_client(error, "the server failed to answer; the fault is not in the request"), logged=True
+            )
         )

@@ -121,7 +121,7 @@ class Repository:
         """Builds, starts and hosts a new model. Returns the limit around the earlier one."""
         built = self._build().get(hosted.name)
         if built is None:
-            raise UserError("build() does not make it any more")
+            raise UserError("build() no longer returns it")
         if built is hosted.model:
             raise UserError("build() returns the same object each time; let it make a new one")
         fresh = HostedTree(hosted, hosted.limited(built), self._runtime)
@@ -182,4 +182,4 @@ def _load_conflict(hosted: Hosted, error: Exception) -> Conflict:
     if hosted.limit is None:
         hosted.reason = reason
         return Conflict(f"{what} could not be loaded: {reason}")
-    return Conflict(f"{what} could not be loaded, and the one before goes on serving: {reason}")
+    return Conflict(f"{what} could not be loaded, and the previous one keeps serving: {reason}")

@@ -13,7 +13,7 @@ from mlpatterns.interfaces import Metrics, MetricSeries
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler
 
-__all__ = ["Route", "Routes", "WrongMethod"]
+__all__ = ["Routes", "ServerRoute", "WrongMethod"]
 
 
 NOTHING = "there is nothing at this path"
@@ -28,7 +28,7 @@ class WrongMethod(Exception):
         self.allowed = allowed
 
 
-class Route:
+class ServerRoute:
     """One handler for one method and path. It looks up each of its metrics only once.
 
     Args:
@@ -57,24 +57,24 @@ class Routes:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self.exact: dict[str, dict[str, Route]] = {}
-        self.patterns: dict[str, dict[str, Route]] = {}
+        self.exact: dict[str, dict[str, ServerRoute]] = {}
+        self.patterns: dict[str, dict[str, ServerRoute]] = {}
         self._compiled: dict[str, re.Pattern[str]] = {}
         self.elsewhere: dict[str, str] = {}  # unknown path -> the sentence that names the right path
-        self.unknown = Route("(unknown)", _unknown, metrics)
+        self.unknown = ServerRoute("(unknown)", _unknown, metrics)
 
     def add(self, method: str, path: str, handler: Handler, *, access: Access = "user") -> None:
-        route = Route(path, handler, self._metrics, access=access)
+        route = ServerRoute(path, handler, self._metrics, access=access)
         if "{" in path:
             self._compiled[path] = compile_path(path)[0]
         (self.patterns if "{" in path else self.exact).setdefault(path, {})[method] = route
 
-    def all(self) -> Iterator[Route]:
+    def all(self) -> Iterator[ServerRoute]:
         """All routes, also those with patterns."""
         for methods in (*self.exact.values(), *self.patterns.values()):
             yield from methods.values()
 
-    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+    def find(self, method: str, path: str) -> tuple[ServerRoute, Mapping[str, str]]:
         """The route, and the values that its `{names}` matched.
 
         Raises:
@@ -91,7 +91,7 @@ class Routes:
             raise WrongMethod(", ".join(sorted(methods)))
         return methods[method], names
 
-    def _match(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
+    def _match(self, path: str) -> tuple[dict[str, ServerRoute], dict[str, str]]:
         for pattern, regex in self._compiled.items():
             found = regex.match(path)
             if found:

@@ -41,16 +41,16 @@ Usual = Callable[[InferenceResponse, ModelMetadata], Any]
 Shape = Callable[[InferenceResponse, Context], Any]
 
 
-class Prepared(Struct, frozen=True):
-    """The prepared decoder for requests of one model. `asked` are the names of the outputs to request."""
+class Decoder(Struct, frozen=True):
+    """Decodes the requests for one model. `outputs` are the names of the outputs to request from the model."""
 
-    described: ModelMetadata
-    asked: tuple[str, ...]
+    metadata: ModelMetadata
+    outputs: tuple[str, ...]
     decode: Read
 
     def read(self, body: bytes) -> Mapping[str, Array]:
         """The inputs in `body`, as read-only arrays. Raises InvalidInput or TooLarge if they do not fit the model."""
-        inputs, most = self.decode(body), self.described.max_batch_size
+        inputs, most = self.decode(body), self.metadata.max_batch_size
         if most is not None and (count := batch_size(inputs)) > most:
             raise InvalidInput(f"data holds {count} rows, but the model takes at most {most} in one request")
         for array in inputs.values():
@@ -72,7 +72,7 @@ class SimpleApi:
     def __init__(self, predictor: Hosted, runtime: AppRuntime, buffers: Buffers, answers: Answers) -> None:
         self.predictor, self.runtime, self.buffers, self._answers = predictor, runtime, buffers, answers
         self._settings, self._statistics = runtime.settings, predictor.statistics
-        self._last: Prepared | None = None
+        self._last: Decoder | None = None
         self.job_path = ""
 
     def routes(self) -> dict[str, tuple[str, Handler]]:
@@ -111,13 +111,13 @@ class SimpleApi:
         call.context.purpose = "probe"
         if self._answers.metadata is not None:
             return Answer(encode(self._answers.metadata(self.predictor.describe(call.context), call.context)))
-        prepared, more = self._prepared(call.context), self._answers.sample
-        inputs = _sample(prepared.described)
-        outputs = prepared.asked if more is None else ()
+        decoder, more = self._decoder(call.context), self._answers.sample
+        inputs = _sample(decoder.metadata)
+        outputs = decoder.outputs if more is None else ()
         response = await self.predictor.predict(self._request(inputs, call, outputs))
-        values = response.outputs[prepared.described.primary_output]
+        values = response.outputs[decoder.metadata.primary_output]
         return Answer(encode({
-            **await self._inputs_metadata(shown_inputs(prepared.described.inputs, inputs), inputs),
+            **await self._inputs_metadata(shown_inputs(decoder.metadata.inputs, inputs), inputs),
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
@@ -144,32 +144,32 @@ class SimpleApi:
     # ---- the parts of an answer ----
 
     async def _posted(self, usual: Usual, own: Shape | None, call: Call) -> Answer:
-        prepared = self._prepared(call.context)
+        decoder = self._decoder(call.context)
         body = await self.buffers.read(call)
         began = monotonic()
         if len(body) <= OFFLOAD_BYTES:
-            inputs = prepared.read(body)
+            inputs = decoder.read(body)
         else:
-            inputs = await self.runtime.offload_codec(partial(prepared.read, body))
-        return await self._answer(inputs, call, prepared, usual, own, began)
+            inputs = await self.runtime.offload_codec(partial(decoder.read, body))
+        return await self._answer(inputs, call, decoder, usual, own, began)
 
     async def _tested(self, usual: Usual, own: Shape | None, call: Call) -> Answer:
         call.context.purpose = "test"
-        prepared = self._prepared(call.context)
-        return await self._answer(_sample(prepared.described), call, prepared, usual, own, monotonic())
+        decoder = self._decoder(call.context)
+        return await self._answer(_sample(decoder.metadata), call, decoder, usual, own, monotonic())
 
     async def _answer(
-        self, inputs: Mapping[str, Array], call: Call, prepared: Prepared, usual: Usual, own: Shape | None, began: float
+        self, inputs: Mapping[str, Array], call: Call, decoder: Decoder, usual: Usual, own: Shape | None, began: float
     ) -> Answer:
         asked = monotonic()
         try:
-            outputs = prepared.asked if own is None else ()  # the pattern's function gets all outputs
+            outputs = decoder.outputs if own is None else ()  # the pattern's function gets all outputs
             response = await self.predictor.predict(self._request(inputs, call, outputs))
             answered = monotonic()
             if response.status == "accepted":
                 answer = self._accepted(response, call)
             else:
-                described, size = response.described or prepared.described, 0
+                described, size = response.described or decoder.metadata, 0
                 for value in response.outputs.values():
                     size += value.size * 8
                 shape, offload = partial(usual, response, described), self.runtime.offload_codec
@@ -203,16 +203,16 @@ class SimpleApi:
         call.context.where = self.predictor.path
         return InferenceRequest(inputs, call.context, outputs=outputs, deadline=call.deadline)
 
-    def _prepared(self, context: Context) -> Prepared:
+    def _decoder(self, context: Context) -> Decoder:
         """The decoder for the model that answers this caller. It is made again only when the metadata differs from that
         of the last request."""
         described = self.predictor.describe(context)
         last = self._last
-        if last is not None and last.described is described:
+        if last is not None and last.metadata is described:
             return last
         ignored = self._settings.extra_columns == "ignore"
         read = reader_for(described.inputs, self._settings.max_elements, ignore_extra=ignored)
-        self._last = Prepared(described, (described.primary_output,), read)
+        self._last = Decoder(described, (described.primary_output,), read)
         return self._last
 
 

@@ -93,7 +93,7 @@ def _backend(need: type, url: str) -> Any:
         module, _, name = BACKENDS[need, scheme].partition(":")
     except KeyError:
         known = ", ".join(f"{s}://" for kind, s in BACKENDS if kind is need) or "none yet"
-        raise SettingsError(f"no {need.__name__} at {scheme}://; there is {known}") from None
+        raise SettingsError(f"there is no {need.__name__} for {scheme}://; use {known}") from None
     return getattr(importlib.import_module(module), name)
 
 

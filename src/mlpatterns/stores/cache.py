@@ -14,14 +14,14 @@ from mlpatterns.metadata import Array
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.tensors import read_only
 
-__all__ = ["CacheEntry", "CacheStore", "CacheUsage", "kept", "sealed", "size_of"]
+__all__ = ["CacheEntry", "CacheStore", "CacheUsage", "owned_copy", "shareable_view", "size_of"]
 
 OVERHEAD = 1024  # bytes of an entry in addition to its tensors: key, structs, the headers of two arrays
 OF_ONE = 64  # bytes of an object in addition to its content
 
 
 class CacheEntry(Struct, frozen=True):
-    """A response made by `kept`, and until when it is fresh: seconds of the wall clock, which all processes share."""
+    """A response made by `owned_copy`, and the time until which it is fresh: seconds of the wall clock."""
 
     response: InferenceResponse
     fresh_until: float
@@ -58,7 +58,7 @@ class CacheStore(Protocol):
         """The entry, or None if it was never written, has expired, was evicted, or is damaged.
 
         Raises:
-            Unavailable: the store does not answer as it should.
+            Unavailable: the store gives an unexpected answer.
         """
         ...
 
@@ -70,7 +70,7 @@ class CacheStore(Protocol):
         """Writes entries, which expire after `ttl` seconds. They replace older entries with the same keys.
 
         Raises:
-            Unavailable: the store does not answer as it should.
+            Unavailable: the store gives an unexpected answer.
             TypeError: an entry holds a value that cannot be stored.
         """
         ...
@@ -82,13 +82,13 @@ class CacheStore(Protocol):
     async def close(self) -> None: ...
 
 
-def kept(response: InferenceResponse) -> InferenceResponse:
+def owned_copy(response: InferenceResponse) -> InferenceResponse:
     """A copy of `response` with read-only tensors of its own. A copy is needed because a model may reuse its buffers,
     and because a view of one row would keep the whole batch in memory."""
     return replace(response, outputs=MappingProxyType({name: _own(value) for name, value in response.outputs.items()}))
 
 
-def sealed(response: InferenceResponse) -> InferenceResponse:
+def shareable_view(response: InferenceResponse) -> InferenceResponse:
     """`response` with read-only views of its tensors, so that several callers can share it."""
     return replace(
         response, outputs=MappingProxyType({name: read_only(value) for name, value in response.outputs.items()})

@@ -12,7 +12,7 @@ import struct
 from hashlib import blake2b
 
 from mlpatterns.stores.cache import CacheEntry
-from mlpatterns.tensors import Damaged, decode_response, encode_response
+from mlpatterns.tensors import DamagedData, decode_response, encode_response
 
 __all__ = ["decode_entry", "encode_entry"]
 
@@ -40,7 +40,7 @@ def decode_entry(key: str, value: bytes) -> CacheEntry:
     head = len(MAGIC) + DIGEST
     body = value[head:]
     if value[:head] != MAGIC + _digest(key, body) or len(body) < _UNTIL.size:
-        raise Damaged
+        raise DamagedData
     return CacheEntry(decode_response(body[_UNTIL.size :]), *_UNTIL.unpack_from(body))
 
 

@@ -15,7 +15,7 @@ from mlpatterns.redaction import redact
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import decode_entry, encode_entry
 from mlpatterns.stores.redis_connection import answering, connect, redis_place
-from mlpatterns.tensors import Damaged, Unstorable
+from mlpatterns.tensors import DamagedData, Unstorable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -87,6 +87,6 @@ class RedisCache:
             return None
         try:
             return decode_entry(key, value)
-        except Damaged:
+        except DamagedData:
             self._damaged += 1
             return None

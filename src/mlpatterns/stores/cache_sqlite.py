@@ -22,7 +22,7 @@ from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import decode_entry, encode_entry
 from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import bounds_of, split_url
-from mlpatterns.tensors import Damaged, Unstorable
+from mlpatterns.tensors import DamagedData, Unstorable
 
 __all__ = ["SqliteCache"]
 
@@ -139,7 +139,7 @@ class SqliteCache(SqliteStore):
         for key, value in await run_in(self._reader, lambda: self._reading.read(keys)):
             try:
                 found[key] = decode_entry(key, value)
-            except Damaged:
+            except DamagedData:
                 self._damaged += 1
         return found
 

@@ -115,8 +115,8 @@ class RedisControl:
         policy = str(memory.get("maxmemory_policy"))
         if memory.get("maxmemory") and policy.startswith("allkeys"):
             raise SettingsError(
-                f"control at {self._where} would be forgotten when Redis is full (maxmemory-policy {policy}): set "
-                "volatile-lru or noeviction there"
+                f"Redis at {self._where} may delete the documents of the control store when it is full "
+                f"(maxmemory-policy {policy}): set volatile-lru or noeviction there"
             )
         self._checked = True
 

@@ -16,7 +16,7 @@ __all__ = ["GroupThread"]
 MOST = 1024  # requests in one group
 
 
-class Asked(NamedTuple):
+class PendingCall(NamedTuple):
     what: Any
     future: asyncio.Future[Any]
     unwanted: Callable[[Any], None] | None
@@ -33,14 +33,14 @@ class GroupThread:
 
     def __init__(self, name: str, work: Callable[[Sequence[Any]], Sequence[Any]], close: Callable[[], None]) -> None:
         self._name, self._work, self._close = name, work, close
-        self._asked: SimpleQueue[Asked | None] = SimpleQueue()
+        self._pending: SimpleQueue[PendingCall | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._open = 0  # requests whose results are not delivered yet
         self._settled: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
 
-    async def ask(self, what: Any, unwanted: Callable[[Any], None] | None = None) -> Any:
+    async def submit(self, what: Any, unwanted: Callable[[Any], None] | None = None) -> Any:
         """Returns the result of the request `what`.
 
         Args:
@@ -57,7 +57,7 @@ class GroupThread:
             self._thread.start()
         future = self._loop.create_future()
         self._open += 1
-        self._asked.put(Asked(what, future, unwanted))
+        self._pending.put(PendingCall(what, future, unwanted))
         return await future
 
     async def settled(self) -> None:
@@ -70,24 +70,24 @@ class GroupThread:
         """Waits until all requests are executed. Later requests fail."""
         self._closed = True
         if self._thread is not None:
-            self._asked.put(None)
+            self._pending.put(None)
             await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         going = True
         while going:
-            batch = [self._asked.get()]
+            batch = [self._pending.get()]
             while len(batch) < MOST:
                 try:
-                    batch.append(self._asked.get_nowait())
+                    batch.append(self._pending.get_nowait())
                 except Empty:
                     break
             going = None not in batch
-            asked = [each for each in batch if each is not None]
-            if asked:
-                results = self._done([each.what for each in asked])
+            pending = [each for each in batch if each is not None]
+            if pending:
+                results = self._done([each.what for each in pending])
                 try:
-                    self._loop.call_soon_threadsafe(self._deliver, asked, results)
+                    self._loop.call_soon_threadsafe(self._deliver, pending, results)
                 except RuntimeError:
                     break  # the loop has closed, so no caller waits
         self._close()
@@ -102,8 +102,8 @@ class GroupThread:
                 return [error]
             return [self._done([each])[0] for each in batch]  # one of them failed; nothing of the group was done
 
-    def _deliver(self, asked: Sequence[Asked], results: Sequence[Any]) -> None:
-        for each, result in zip(asked, results, strict=True):
+    def _deliver(self, pending: Sequence[PendingCall], results: Sequence[Any]) -> None:
+        for each, result in zip(pending, results, strict=True):
             if each.future.cancelled():
                 if each.unwanted is not None and not isinstance(result, Exception):
                     each.unwanted(result)
@@ -111,7 +111,7 @@ class GroupThread:
                 each.future.set_exception(result)
             else:
                 each.future.set_result(result)
-        self._open -= len(asked)
+        self._open -= len(pending)
         if not self._open and self._settled is not None:
             self._settled.set_result(None)
             self._settled = None

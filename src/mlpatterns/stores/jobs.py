@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 __all__ = [
-    "ENDED", "Bounds", "Changes", "Claim", "Claimed", "Fence", "Figures", "Finish", "Job", "JobDescription",
-    "JobState", "JobStore", "Keeping", "NewJob", "Swept", "Wish",
+    "ENDED", "Bounds", "Changes", "Claim", "ClaimRequest", "ClaimResult", "Fence", "Figures", "Finish", "Job",
+    "JobDescription", "JobState", "JobStore", "NewJob", "Retention", "SweepResult",
 ]  # fmt: skip
 
 JobState = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
@@ -45,7 +45,7 @@ class Bounds(Struct, frozen=True):
     bytes: int
 
 
-class Keeping(Struct, frozen=True):
+class Retention(Struct, frozen=True):
     """How often a job may fail, and for how many seconds ended jobs and dead letters are kept."""
 
     max_attempts: int
@@ -78,7 +78,7 @@ class Claim(Struct, frozen=True):
         return self.row, self.attempt
 
 
-class Wish(Struct, frozen=True):
+class ClaimRequest(Struct, frozen=True):
     """Which jobs a worker wants to claim, and how it holds them.
 
     Attributes:
@@ -98,7 +98,7 @@ class Wish(Struct, frozen=True):
     lost: Callable[[Claim], None]
 
 
-class Claimed(Struct, frozen=True):
+class ClaimResult(Struct, frozen=True):
     """The claimed jobs, and the seconds until the next queued job is due; None if no job is queued."""
 
     claims: Sequence[Claim]
@@ -141,7 +141,7 @@ class Job(Struct, frozen=True):
     response: bytes = b""
 
 
-class Swept(Struct, frozen=True):
+class SweepResult(Struct, frozen=True):
     """How many jobs lost their worker, how many jobs became dead letters (after that or after their timeout), and how
     many old jobs were deleted."""
 
@@ -199,7 +199,7 @@ class JobStore(Protocol):
         """
         ...
 
-    async def claim(self, queue: str, wish: Wish) -> Claimed:
+    async def claim(self, queue: str, wanted: ClaimRequest) -> ClaimResult:
         """Claims jobs that are due, the oldest first. The store renews their leases until `finish`."""
         ...
 
@@ -229,7 +229,7 @@ class JobStore(Protocol):
         """
         ...
 
-    async def sweep(self, queue: str, keeping: Keeping) -> Swept:
+    async def sweep(self, queue: str, retention: Retention) -> SweepResult:
         """Queues jobs again whose lease has lapsed, makes jobs dead letters that failed too often or are past their
         timeout, and deletes ended jobs that were kept long enough."""
         ...

@@ -13,7 +13,7 @@ from mlpatterns.context import Note
 from mlpatterns.errors import PredictionError
 from mlpatterns.stores.log import Record
 
-__all__ = ["Encoded", "Line", "decode_record", "encode_record", "lines_of"]
+__all__ = ["EncodedRecords", "Line", "decode_record", "encode_record", "lines_of"]
 
 Line = tuple[str, float, str, bytes]  # prediction_id, at and path of a record, and the record
 
@@ -50,7 +50,7 @@ def decode_record(line: bytes | str) -> Record:
     return _decoder.decode(line)
 
 
-class Encoded(Sequence[Record]):
+class EncodedRecords(Sequence[Record]):
     """Records that are available as lines, so that a sink that writes lines need not decode and encode them."""
 
     def lines(self) -> Iterator[Line]:
@@ -69,7 +69,7 @@ class Encoded(Sequence[Record]):
 
 def lines_of(records: Sequence[Record]) -> Iterator[Line]:
     """The records as lines. This takes time: call it in a thread."""
-    if isinstance(records, Encoded):
+    if isinstance(records, EncodedRecords):
         return records.lines()
     return ((record.prediction_id, record.at, record.path, encode_record(record)) for record in records)
 

@@ -44,7 +44,7 @@ class MemoryLog:
         page = list(found)[-limit:] if query.newest else list(islice(found, limit))
         return LogPage(tuple(record for _, record in page), page[-1][0] if page else query.after)
 
-    async def tell(self, feedback: Sequence[Feedback]) -> None:
+    async def add_feedback(self, feedback: Sequence[Feedback]) -> None:
         for each in feedback:
             key = each.prediction_id, each.name
             self._feedback.pop(key, None)  # new feedback for the same key moves to the end
@@ -52,7 +52,7 @@ class MemoryLog:
             if len(self._feedback) > self._most:
                 del self._feedback[next(iter(self._feedback))]
 
-    async def told(self, after: int = 0, limit: int = 1000, prediction_id: str | None = None) -> FeedbackPage:
+    async def read_feedback(self, after: int = 0, limit: int = 1000, prediction_id: str | None = None) -> FeedbackPage:
         found = (
             (place, each)
             for place, each in self._feedback.values()

@@ -105,13 +105,13 @@ class LogFile(SqliteFile):
             rows.reverse()
         return rows, rows[-1][0] if rows else query.after
 
-    def tell(self, feedback: Sequence[Feedback]) -> None:
+    def add_feedback(self, feedback: Sequence[Feedback]) -> None:
         rows = [(each.prediction_id, each.name, json.dumps(each.value), each.at, each.by) for each in feedback]
         with self._transaction() as connection:
             # Replaced, not updated: changed feedback gets a new id, so that readers find it after their position.
             connection.executemany("INSERT OR REPLACE INTO feedback VALUES (NULL, ?, ?, ?, ?, ?)", rows)
 
-    def told(self, after: int, limit: int, prediction_id: str | None) -> list[tuple[Any, ...]]:
+    def read_feedback(self, after: int, limit: int, prediction_id: str | None) -> list[tuple[Any, ...]]:
         condition = "" if prediction_id is None else "AND prediction_id = :prediction_id"
         statement = f"SELECT * FROM feedback WHERE id > :after {condition} ORDER BY id LIMIT :limit"  # noqa: S608
         asked = {"after": after, "limit": max(1, min(limit, MOST)), "prediction_id": prediction_id}
@@ -155,11 +155,11 @@ class SqliteLog(SqliteStore):
 
         return await run_in(self._reader, work)
 
-    async def tell(self, feedback: Sequence[Feedback]) -> None:
-        await run_in(self._writer, lambda: self._writing.tell(feedback))
+    async def add_feedback(self, feedback: Sequence[Feedback]) -> None:
+        await run_in(self._writer, lambda: self._writing.add_feedback(feedback))
 
-    async def told(self, after: int = 0, limit: int = 1000, prediction_id: str | None = None) -> FeedbackPage:
-        rows = await run_in(self._reader, lambda: self._reading.told(after, limit, prediction_id))
+    async def read_feedback(self, after: int = 0, limit: int = 1000, prediction_id: str | None = None) -> FeedbackPage:
+        rows = await run_in(self._reader, lambda: self._reading.read_feedback(after, limit, prediction_id))
         found = tuple(Feedback(which, name, json.loads(value), at, by) for _, which, name, value, at, by in rows)
         return FeedbackPage(found, rows[-1][0] if rows else after)
 

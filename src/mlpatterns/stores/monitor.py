@@ -11,7 +11,7 @@ from mlpatterns.analysis.drift import Drift
 from mlpatterns.analysis.hysteresis import AlertState
 from mlpatterns.analysis.profile import DataProfile
 
-__all__ = ["Cell", "Checkpoint", "MonitorStore", "OpenWindow", "Window"]
+__all__ = ["Cell", "MonitorCheckpoint", "MonitorStore", "OpenWindow", "Window"]
 
 Cell = float | str | None
 
@@ -70,7 +70,7 @@ class OpenWindow(Struct):
     right: int = 0
 
 
-class Checkpoint(Struct, frozen=True):
+class MonitorCheckpoint(Struct, frozen=True):
     """The state from which a monitor continues after a restart. The maps have a key for each model and version.
 
     Attributes:
@@ -92,18 +92,18 @@ class MonitorStore(Protocol):
         Unavailable: by every method: the store does not answer now.
     """
 
-    async def claim(self, path: str, holder: str) -> Checkpoint:
+    async def claim(self, path: str, holder: str) -> MonitorCheckpoint:
         """Returns the last saved checkpoint, or an empty one. From now on only `holder` may save. The fencing token of
         the lease is not used for this, because a new, empty ControlStore counts it from 1 again."""
         ...
 
     async def save(
-        self, path: str, checkpoint: Checkpoint, windows: Sequence[Window], *, holder: str, tell: bool
+        self, path: str, checkpoint: MonitorCheckpoint, windows: Sequence[Window], *, holder: str, notify: bool
     ) -> None:
         """Writes the checkpoint and the windows in one transaction.
 
         Args:
-            tell: whether a notification must be sent for windows in which an alert began or ended; see `untold`.
+            notify: whether a notification must be sent for windows in which an alert began or ended; see `unnotified`.
 
         Raises:
             Conflict: another holder has claimed the monitor.
@@ -114,11 +114,11 @@ class MonitorStore(Protocol):
         """The last windows, newest first."""
         ...
 
-    async def untold(self, path: str, since: float, limit: int = 10) -> tuple[Window, ...]:
+    async def unnotified(self, path: str, since: float, limit: int = 10) -> tuple[Window, ...]:
         """The windows that ended at or after `since` and whose notification was not sent yet, oldest first."""
         ...
 
-    async def told(self, path: str, number: int) -> None:
+    async def mark_notified(self, path: str, number: int) -> None:
         """Records that the notification of this window was sent."""
         ...
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mlpatterns.errors import Conflict
-from mlpatterns.stores.monitor import Checkpoint, Window
+from mlpatterns.stores.monitor import MonitorCheckpoint, Window
 from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import bounds_of, split_url
 
@@ -65,7 +65,7 @@ class MonitorFile(SqliteFile):
             mine = "UPDATE checkpoints SET body = ? WHERE path = ? AND holder = ?"
             connection.execute(mine, (checkpoint, path, holder))
             if not connection.changes():
-                raise Conflict("another process has taken this monitor over")
+                raise Conflict("another process has taken over this monitor")
             if windows:
                 connection.executemany("INSERT INTO windows VALUES (NULL, ?, ?, ?, ?, ?)", windows)
                 connection.execute(
@@ -81,13 +81,13 @@ class MonitorFile(SqliteFile):
                 "SELECT id, body FROM windows WHERE path = :path AND (:version IS NULL OR version = :version) "
                 "ORDER BY id DESC LIMIT :limit", asked))  # fmt: skip
 
-    def untold(self, path: str, since: float, limit: int) -> list[tuple[int, bytes]]:
+    def unnotified(self, path: str, since: float, limit: int) -> list[tuple[int, bytes]]:
         with self._open() as connection:
             return list(connection.execute(
                 "SELECT id, body FROM windows WHERE path = ? AND told = 0 AND ended >= ? ORDER BY id LIMIT ?",
                 (path, since, limit)))  # fmt: skip
 
-    def told(self, path: str, number: int) -> None:
+    def mark_notified(self, path: str, number: int) -> None:
         with self._transaction() as connection:
             connection.execute("UPDATE windows SET told = 1 WHERE path = ? AND id = ?", (path, number))
 
@@ -104,16 +104,16 @@ class SqliteMonitor(SqliteStore):
         base, given = split_url(url)
         return cls(sqlite_path(base, "a monitor"), **bounds_of(url, given, BOUNDS))
 
-    async def claim(self, path: str, holder: str) -> Checkpoint:
-        first = msgspec.json.encode(Checkpoint())
+    async def claim(self, path: str, holder: str) -> MonitorCheckpoint:
+        first = msgspec.json.encode(MonitorCheckpoint())
         body = await run_in(self._writer, lambda: self._writing.claim(path, holder, first))
-        return msgspec.json.decode(body, type=Checkpoint)
+        return msgspec.json.decode(body, type=MonitorCheckpoint)
 
     async def save(
-        self, path: str, checkpoint: Checkpoint, windows: Sequence[Window], *, holder: str, tell: bool
+        self, path: str, checkpoint: MonitorCheckpoint, windows: Sequence[Window], *, holder: str, notify: bool
     ) -> None:
         def work() -> None:
-            rows = [(path, window.version, window.ended, int(not (tell and (window.raised or window.cleared))),
+            rows = [(path, window.version, window.ended, int(not (notify and (window.raised or window.cleared))),
                      msgspec.json.encode(window)) for window in windows]  # fmt: skip
             self._writing.save(path, msgspec.json.encode(checkpoint), rows, holder)
 
@@ -122,11 +122,11 @@ class SqliteMonitor(SqliteStore):
     async def windows(self, path: str, *, version: str | None = None, limit: int = 20) -> tuple[Window, ...]:
         return _decoded(await run_in(self._reader, lambda: self._reading.windows(path, version, limit)))
 
-    async def untold(self, path: str, since: float, limit: int = 10) -> tuple[Window, ...]:
-        return _decoded(await run_in(self._reader, lambda: self._reading.untold(path, since, limit)))
+    async def unnotified(self, path: str, since: float, limit: int = 10) -> tuple[Window, ...]:
+        return _decoded(await run_in(self._reader, lambda: self._reading.unnotified(path, since, limit)))
 
-    async def told(self, path: str, number: int) -> None:
-        await run_in(self._writer, lambda: self._writing.told(path, number))
+    async def mark_notified(self, path: str, number: int) -> None:
+        await run_in(self._writer, lambda: self._writing.mark_notified(path, number))
 
 
 def _decoded(rows: Sequence[tuple[int, bytes]]) -> tuple[Window, ...]:

@@ -30,7 +30,7 @@ class ObjectStore(Protocol):
     """Objects by key. A key consists of names with slashes between them, relative to the URL of the store.
 
     Opening a store fails only if the URL is malformed, and there is nothing to close. Every call raises InvalidInput if
-    the key is not valid, and Unavailable if the store does not answer as it should.
+    the key is not valid, and Unavailable if the store gives an unexpected answer.
     """
 
     def chunks(self, key: str, most: int) -> Iterator[bytes]:
@@ -75,5 +75,5 @@ def checked_key(key: str) -> str:
         InvalidInput: it is not valid.
     """
     if not is_key(key):
-        raise InvalidInput(f"{key[:64]!r} is no key of an object: write names with slashes between them")
+        raise InvalidInput(f"{key[:64]!r} is not an object key: write names with slashes between them")
     return key

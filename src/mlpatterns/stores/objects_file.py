@@ -35,7 +35,7 @@ def folder_of(url: str) -> Path:
     """
     match = re.fullmatch(r"file://(/[^?#]*)", url)
     if match is None:
-        raise SettingsError(f"a folder is written file:///FOLDER, with its whole path, not {redact(url)}")
+        raise SettingsError(f"a folder must be written as file:///FOLDER, with its whole path, not {redact(url)}")
     return Path(unquote(match[1]))
 
 
@@ -70,7 +70,7 @@ class FileObjects(ObjectStore):
                 write_synced(partial, content)
                 os.link(partial, path)  # unlike a rename, a link never replaces a file
             except FileExistsError:
-                raise Conflict(f"there is an object {key} already, and objects are never written over") from None
+                raise Conflict(f"there is an object {key} already, and objects are never overwritten") from None
             finally:
                 partial.unlink(missing_ok=True)
             sync_folder(path.parent)

@@ -44,7 +44,9 @@ class S3Objects(ObjectStore):
         match = _URL.fullmatch(url)
         prefix = (match[2] or "").strip("/") if match else ""
         if match is None or (prefix and not is_key(prefix)):  # no URL in the error: it may contain a secret
-            raise SettingsError("objects in S3 are at s3://BUCKET/PREFIX, and their keys in AWS_… variables")
+            raise SettingsError(
+                "the URL of objects in S3 must be s3://BUCKET/PREFIX, and the access keys must be in AWS_… variables"
+            )
         where = f"s3://{match[1]}/{prefix}".rstrip("/")
         return cls(where)
 
@@ -77,7 +79,7 @@ class S3Objects(ObjectStore):
         try:
             yield
         except AlreadyExistsError as error:
-            raise Conflict(f"there is an object {key} already, and objects are never written over") from error
+            raise Conflict(f"there is an object {key} already, and objects are never overwritten") from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise Unavailable(f"{self._where} refuses these AWS keys") from error
         except (BaseError, OSError) as error:
@@ -85,7 +87,7 @@ class S3Objects(ObjectStore):
                 raise Unavailable(f"{self._where} cannot be used: there is no such bucket") from error
             if isinstance(error, FileNotFoundError):
                 raise NotFound(f"there is no object {key}") from error
-            raise Unavailable(f"{self._where} does not answer as it should") from error
+            raise Unavailable(f"{self._where} gives an unexpected answer") from error
 
 
 def _stored(one: ObjectMeta) -> StoredObject:

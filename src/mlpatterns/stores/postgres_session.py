@@ -36,14 +36,14 @@ class PostgresSession:
 
     def __init__(self, url: str, what: str) -> None:
         self.where, self._place = redact(url), postgres_place(url, what)
-        self._line = Line()
+        self._slot = ConnectionSlot()
         self._given_up: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         for task in self._given_up:
             task.cancel()
         await asyncio.gather(*self._given_up, return_exceptions=True)
-        await self._line.drop()
+        await self._slot.drop()
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, again: bool = False) -> T:
         """Returns the result of `work`.
@@ -56,7 +56,7 @@ class PostgresSession:
         """
         from psycopg import Error
 
-        task = asyncio.create_task(self._work(self._line, work, again))
+        task = asyncio.create_task(self._work(self._slot, work, again))
         try:
             await asyncio.wait([task], timeout=SECONDS)
         finally:
@@ -72,30 +72,30 @@ class PostgresSession:
     def _give_up(self, task: asyncio.Task[Any]) -> None:
         """Cancels a task that hangs, without waiting for its end, because psycopg may take longer than the callers can
         wait. Later calls use a new connection."""
-        self._line = Line()
+        self._slot = ConnectionSlot()
         self._given_up.add(task)
         task.add_done_callback(self._given_up.discard)
         task.cancel()
 
-    async def _work(self, line: Line, work: Callable[[Connection], Awaitable[T]], again: bool) -> T:
+    async def _work(self, slot: ConnectionSlot, work: Callable[[Connection], Awaitable[T]], again: bool) -> T:
         from psycopg import OperationalError
 
-        async with line.lock:
-            old = line.connection is not None
+        async with slot.lock:
+            old = slot.connection is not None
             try:
-                return await self._try(line, work)
+                return await self._try(slot, work)
             except OperationalError:
                 if not (again and old):
                     raise
-            return await self._try(line, work)
+            return await self._try(slot, work)
 
-    async def _try(self, line: Line, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _try(self, slot: ConnectionSlot, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
-            if line.connection is None:
-                line.connection = await self._connect()
-            return await work(line.connection)
+            if slot.connection is None:
+                slot.connection = await self._connect()
+            return await work(slot.connection)
         except BaseException:
-            await line.drop()
+            await slot.drop()
             raise
 
     async def _connect(self) -> Connection:
@@ -124,12 +124,12 @@ def postgres_place(url: str, what: str) -> str:
         sound = False
     if not sound:  # not libpq's own text, which may contain a part of the password
         raise SettingsError(
-            f"{what} in PostgreSQL is at postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
+            f"{what} in PostgreSQL needs a URL like postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
         )
     return place
 
 
-class Line:
+class ConnectionSlot:
     """A connection, or None before the first use, and the lock of its current user."""
 
     def __init__(self) -> None:

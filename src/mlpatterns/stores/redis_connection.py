@@ -39,7 +39,7 @@ def redis_place(url: str, what: str) -> tuple[str, str | None]:
     except ValueError:
         sound = None
     if not sound:
-        raise SettingsError(f"{what} in Redis is at redis://HOST[:PORT][/NUMBER], not {redact(base)}")
+        raise SettingsError(f"{what} in Redis needs a URL like redis://HOST[:PORT][/NUMBER], not {redact(base)}")
     return f"{base}?{urlencode(options)}" if options else base, prefix
 
 

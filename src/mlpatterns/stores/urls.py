@@ -28,7 +28,7 @@ def split_url(url: str) -> tuple[str, dict[str, str]]:
         raise SettingsError(f"{redact(url)}: what follows the '?' must be NAME=VALUE&NAME=VALUE") from None
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise SettingsError(f"{redact(url)} says something twice")
+        raise SettingsError(f"{redact(url)} has an option twice")
     return base, found
 
 
@@ -40,7 +40,7 @@ def bounds_of(url: str, given: Mapping[str, str], defaults: Mapping[str, int]) -
     """
     for name, value in given.items():
         if name not in defaults:
-            raise SettingsError(f"{redact(url)} has no option {name[:64]!r}; there is {', '.join(defaults)}")
+            raise SettingsError(f"{redact(url)} has no option {name[:64]!r}; the options are {', '.join(defaults)}")
         if not _SIZE.fullmatch(value):
             raise SettingsError(f"{redact(url)}: {name} must be a whole number, or one with KiB, MiB or GiB: 64MiB")
     return {**defaults, **{name: _size(value) for name, value in given.items()}}

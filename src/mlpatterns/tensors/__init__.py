@@ -4,7 +4,7 @@ from mlpatterns.tensors.allowed import allow_missing, full_columns, may_miss, re
 from mlpatterns.tensors.batches import batch_size, check_rows, read_only, stack, unstack
 from mlpatterns.tensors.checks import finite, validate, validate_heads
 from mlpatterns.tensors.codec import (
-    Damaged,
+    DamagedData,
     Unstorable,
     decode_description,
     decode_request,
@@ -27,7 +27,7 @@ from mlpatterns.tensors.shown import (
 __all__ = [
     "LISTED_LABELS",
     "NOT_FINITE",
-    "Damaged",
+    "DamagedData",
     "Unstorable",
     "allow_missing",
     "batch_size",

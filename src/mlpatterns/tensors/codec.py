@@ -19,13 +19,13 @@ from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec, dataty
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.user_errors import UserError
 
-__all__ = ["Damaged", "Unstorable", "decode_description", "decode_request", "decode_response", "encode_description",
+__all__ = ["DamagedData", "Unstorable", "decode_description", "decode_request", "decode_response", "encode_description",
            "encode_request", "encode_response"]  # fmt: skip
 
 MOST_AXES = 32
 
 
-class Damaged(Exception):
+class DamagedData(Exception):
     """The bytes are not what was written."""
 
 
@@ -113,7 +113,7 @@ def decode_request(data: bytes) -> InferenceRequest:
         stored = _requests.decode(data)
         inputs = _unpacked(stored.inputs)
     except _DAMAGED as error:
-        raise Damaged from error
+        raise DamagedData from error
     context = Context(stored.prediction_id, stored.headers, stored.principal, stored.caller_id, stored.purpose)
     return InferenceRequest(inputs, context, stored.id, stored.parameters, stored.outputs)
 
@@ -145,7 +145,7 @@ def decode_response(data: bytes) -> InferenceResponse:
         stored = _responses.decode(data)
         outputs = _unpacked(stored.outputs)
     except _DAMAGED as error:
-        raise Damaged from error
+        raise DamagedData from error
     return InferenceResponse(
         outputs,
         stored.model_name,
@@ -186,7 +186,7 @@ def decode_description(data: bytes) -> ModelMetadata:
         stored = _descriptions.decode(data)
         sample = None if stored.sample is None else _unpacked(stored.sample)
     except _DAMAGED as error:
-        raise Damaged from error
+        raise DamagedData from error
     return ModelMetadata(
         stored.name, stored.version, stored.platform, stored.inputs, stored.outputs, stored.primary_output,
         stored.labels, sample, stored.max_batch_size, stored.threshold,
@@ -205,7 +205,7 @@ def _pack(name: str, value: Array) -> Tensor:
     if datatype == "BYTES":
         items = value.ravel().tolist()
         if not all(type(item) is bytes for item in items):
-            raise TypeError("a tensor holds objects that are no bytes")
+            raise TypeError("a tensor holds objects that are not bytes")
         return Tensor(name, datatype, value.shape, items)
     return Tensor(name, datatype, value.shape, value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes())
 

@@ -15,7 +15,7 @@ __all__ = [
     "LISTED_LABELS", "NOT_FINITE", "best_labels", "is_label", "listed", "one_or_all", "shortest", "structure",
 ]  # fmt: skip
 
-NOT_FINITE = "the model answered NaN or infinity, which JSON cannot say; ask for binary output over OIP"
+NOT_FINITE = "the model answered NaN or infinity, which JSON cannot express; ask for binary output over OIP"
 LISTED_LABELS = frozenset(
     {"image", "key"}
 )  # for models with inputs of this content, the labels are a list, as in the book
@@ -51,14 +51,14 @@ def best_labels(scores: Array, names: Sequence[str], threshold: float | None = N
             raise InternalError("one score for two labels needs a threshold: set one for the model (--threshold)")
         indices = (scores.reshape(-1) > threshold).astype(np.int64)
     else:
-        raise InternalError("the model's answer has no score for each label")
+        raise InternalError("the model's answer does not have one score for each label")
     best = [names[index] for index in indices.tolist()]
     return best[0] if len(best) == 1 else best
 
 
 def _name(place: int, names: Sequence[str]) -> str:
     if not 0 <= place < len(names):
-        raise InternalError(f"the model answered {place}, which is the place of none of its {len(names)} labels")
+        raise InternalError(f"the model answered {place}, which is not the index of any of its {len(names)} labels")
     return names[place]
 
 

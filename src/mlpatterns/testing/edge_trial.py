@@ -20,7 +20,7 @@ from mlpatterns.user_errors import UserError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Loaded", "answers_in_node", "answers_in_python", "download", "labels_of_pictures"]
+__all__ = ["DownloadedSite", "answers_in_node", "answers_in_python", "download", "labels_of_pictures"]
 
 SECONDS = 120
 # Reads one JSON document, does the work of a page with the site's own modules, and writes one JSON document.
@@ -47,7 +47,7 @@ process.exit(0);
 """
 
 
-class Loaded(Struct, frozen=True):
+class DownloadedSite(Struct, frozen=True):
     """A downloaded site: its files, and the names of files whose digest is not the one in the site's list."""
 
     site: Site
@@ -60,7 +60,7 @@ class _Said(Struct, frozen=True):
     labels: list[str | None]
 
 
-async def download(client: httpx.AsyncClient, folder: Path) -> Loaded:
+async def download(client: httpx.AsyncClient, folder: Path) -> DownloadedSite:
     """Downloads every file of a site to `folder`, and checks the digest of each.
 
     Args:
@@ -77,10 +77,10 @@ async def download(client: httpx.AsyncClient, folder: Path) -> Loaded:
             damaged.append(name)
         (folder / name).parent.mkdir(exist_ok=True)  # safe: the name comes from our own list
         (folder / name).write_bytes(content)
-    return Loaded(site, folder, tuple(damaged))
+    return DownloadedSite(site, folder, tuple(damaged))
 
 
-def answers_in_node(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
+def answers_in_node(loaded: DownloadedSite, rows: Array) -> Mapping[str, Array]:
     """The probabilities [rows, labels] of each model by key, as the device computes them.
 
     Args:
@@ -93,7 +93,7 @@ def answers_in_node(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
     return {key: np.array(said.probabilities) for key, said in _asked(loaded, rows, []).items()}
 
 
-def labels_of_pictures(loaded: Loaded, pictures: list[Array]) -> Mapping[str, list[str | None]]:
+def labels_of_pictures(loaded: DownloadedSite, pictures: list[Array]) -> Mapping[str, list[str | None]]:
     """The labels of pictures by model. The site finds a digit on each picture, cuts it out and classifies it. The label
     is None if no digit was found. Raises as `answers_in_node` does.
 
@@ -104,7 +104,7 @@ def labels_of_pictures(loaded: Loaded, pictures: list[Array]) -> Mapping[str, li
     return {key: said.labels for key, said in _asked(loaded, np.zeros((0, 1)), pictures).items()}
 
 
-def answers_in_python(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
+def answers_in_python(loaded: DownloadedSite, rows: Array) -> Mapping[str, Array]:
     """The same probabilities, computed by ONNX Runtime in this process.
 
     Args:
@@ -123,10 +123,10 @@ def answers_in_python(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
     return found
 
 
-def _asked(loaded: Loaded, rows: Array, pictures: list[Array]) -> Mapping[str, _Said]:
+def _asked(loaded: DownloadedSite, rows: Array, pictures: list[Array]) -> Mapping[str, _Said]:
     node = shutil.which("node")
     if node is None:
-        raise UserError("Node.js is missing, in which the site's modules are tried; install it")
+        raise UserError("Node.js, which runs the site's modules, is missing; install it")
     (loaded.folder / "package.json").write_text('{"type": "module"}')
     asked: dict[str, Any] = {
         "rows": rows.tolist(),

@@ -31,7 +31,7 @@ def export_calibrated_svc(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSp
     model = convert(fitted, spec, outputs, name=name)
     calibrated = fitted[-1]
     if len(getattr(calibrated, "calibrated_classifiers_", ())) != 1:
-        raise UserError("only a classifier calibrated with ensemble=False is exported so")
+        raise UserError("only a classifier calibrated with ensemble=False is exported in this way")
     from mlpatterns.training.canonical import canonical
 
     sigmoids = calibrated.calibrated_classifiers_[0].calibrators

@@ -114,6 +114,6 @@ def stratified_split(data: Dataset, *, test_size: float, seed: int, least: int =
         fewest = np.bincount(y, minlength=len(data.labels)).min()
         if fewest < wanted:
             raise WrongUse(
-                f"test_size {test_size} leaves {fewest} rows of a class to {part} on, and {wanted} are needed; try 0.3"
+                f"test_size {test_size} leaves {fewest} rows of a class to {part} on, but {wanted} are needed; try 0.3"
             )
     return split

@@ -26,7 +26,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
     def check(self) -> None:
-        """Raises WrongUse for a value that cannot be."""
+        """Raises WrongUse for an invalid value."""
         if not 0 < self.test_size < 1:  # written so that NaN is refused
             raise WrongUse(f"test_size must lie between 0 and 1, not {self.test_size}; 0.3 is usual")
         if not 0 <= self.seed < 2**32:

@@ -27,7 +27,7 @@ def export_logistic(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ..
     from mlpatterns.training.canonical import canonical
 
     if len(fitted.classes_) < 3:
-        raise UserError("only a logistic regression of three classes or more is exported so")
+        raise UserError("only a logistic regression of three classes or more is exported in this way")
     from onnx import helper, numpy_helper
 
     label, probabilities = outputs

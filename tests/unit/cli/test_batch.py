@@ -53,15 +53,15 @@ def test_a_file_is_predicted_and_what_failed_is_told(place: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "sentence", "code"),
     [
-        (("in.csv", "out.txt"), "is no table", 2),
+        (("in.csv", "out.txt"), "is not a table", 2),
         (("no.csv", "out.csv"), "there is no file 'no.csv'", 2),
         (("in.csv", "out.csv", "--where", "petal = 1"), "there is no column 'petal'; did you mean", 2),
         (("in.csv", "out.csv", "--where", "1; DROP TABLE x"), "a condition", 2),
         (("in.csv", "out.csv", "--batch-rows", "0"), "--batch-rows must be at least 1", 2),
-        (("in.csv", "out.csv", "--cron", "hourly"), "is no cron expression", 2),
+        (("in.csv", "out.csv", "--cron", "hourly"), "is not a cron expression", 2),
         (("sqlite:///no.db?table=t", "out.csv"), "there is no table 't'", 2),
         (("in.csv", "sqlite:///out.db?table="), "are names of 1 to 63 characters", 2),
-        (("in.csv", "redis://localhost"), "no BatchSink at redis://", 2),
+        (("in.csv", "redis://localhost"), "there is no BatchSink for redis://", 2),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
@@ -85,7 +85,7 @@ def test_a_conflict_says_nothing_of_going_on(place: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert run(table, "out.csv") == 1
     error = capsys.readouterr().err
-    assert "were chosen by id > 0; restart the run to choose anew" in error
+    assert "were chosen by id > 0; restart the run to choose again" in error
     assert "goes on" not in error
 
 
@@ -101,7 +101,7 @@ def test_a_key_that_comes_twice_is_said_where_the_results_are_a_table(
 def test_a_file_that_is_there_already_is_not_written_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "out.csv").write_text("mine")
     assert run("in.csv", "out.csv") == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (place / "out.csv").read_text() == "mine"
 
 

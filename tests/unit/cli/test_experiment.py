@@ -112,7 +112,7 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path, clear: Path, capsys: pytes
         ("unit,arm,value\nu,,1\n", [], "the column 'arm' of"),
         ("unit,arm,value\nu,a,1\n", [], "names 1 arms; it must be 2 to 100"),
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--control", "c"], "there is no arm 'c'"),
-        ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=1"], "says nothing of the arm 'b'"),
+        ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=1"], "has no value for the arm 'b'"),
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=x,b=1"], "must be ARM=NUMBER"),
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=1,b=1,a=2"], "gives the arm 'a' twice"),
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=0,b=0"], "not all 0"),

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mlpatterns.cli.load import parse_seconds
-from mlpatterns.load import Limits, Target, attack
+from mlpatterns.load import ServerLimits, Target, attack
 from mlpatterns.load.limit import Trial
 from mlpatterns.testing import free_port
 from mlpatterns.user_errors import SettingsError
@@ -162,7 +162,7 @@ def test_a_server_that_is_not_there(mlpatterns: Command) -> None:
     assert (done.code, done.err) == (1, f"mlpatterns: no answer from http://{nobody}/metadata: Connection refused\n")
     done = mlpatterns("load", f"{nobody}/health", "--method", "GET", "--find-limit")
     assert (done.code, done.out) == (1, "")
-    assert "the server does not bear 10 requests a second: connection refused" in done.err
+    assert "the server cannot sustain 10 requests a second: connection refused" in done.err
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
@@ -171,11 +171,11 @@ def test_the_limit_is_printed_and_each_trial_told(
 ) -> None:
     asked = {}
 
-    async def find_limit(targets: list[Target], *, told: Callable[[Trial], None], **options: Any) -> Limits:
+    async def find_limit(targets: list[Target], *, told: Callable[[Trial], None], **options: Any) -> ServerLimits:
         asked.update(options)
         report = await attack(targets, rate=100, seconds=0.02)
         told(Trial(report.steps[0], ""))
-        return Limits(190, 207, "only 199/s were answered", 200, 0.02, 4, 200, (Trial(report.steps[0], ""),))
+        return ServerLimits(190, 207, "only 199/s were answered", 200, 0.02, 4, 200, (Trial(report.steps[0], ""),))
 
     monkeypatch.setattr("mlpatterns.load.limit.find_limit", find_limit)
     done = mlpatterns("load", server, "--find-limit", "--p99", "50ms", "--timeout", "5s", *flags)
@@ -202,24 +202,24 @@ def test_the_limit_is_printed_and_each_trial_told(
         (
             ("127.0.0.1/x", "--method", "GET", "--duration", "soon"),
             2,
-            "'soon' is no duration; write one like 500ms, 30s or 2m",
+            "'soon' is not a duration; write one like 500ms, 30s or 2m",
         ),
-        (("127.0.0.1/x", "--timeout", "0"), 2, "'0' is no duration"),
+        (("127.0.0.1/x", "--timeout", "0"), 2, "'0' is not a duration"),
         (
             ("127.0.0.1/x", "--method", "GET", "--steps", "1,fast"),
             2,
-            "'1,fast' are no rates; write them like 100,200,400",
+            "'1,fast' are not rates; write them like 100,200,400",
         ),
         (("127.0.0.1/x", "--method", "GET", "--scenario", "load_tset"), 2, "did you mean 'load_test'?"),
-        (("127.0.0.1/x", "-H", "nonsense"), 2, "'nonsense' is no header"),
+        (("127.0.0.1/x", "-H", "nonsense"), 2, "'nonsense' is not a header"),
         (("127.0.0.1/x", "--connections", "0"), 2, "invalid value for '--connections'"),
         (("127.0.0.1/x", "--success", "nan"), 2, "invalid value for '--success'"),
-        (("127.0.0.1/x", "--rate", "0", "--method", "GET"), 2, "a rate is more than 0"),
-        (("127.0.0.1/x", "--method", "FETCH"), 2, "'FETCH' is no method"),
+        (("127.0.0.1/x", "--rate", "0", "--method", "GET"), 2, "a rate must be more than 0"),
+        (("127.0.0.1/x", "--method", "FETCH"), 2, "'FETCH' is not a method"),
         (("127.0.0.1/x", "--body", "absent"), 2, "absent cannot be read: No such file or directory"),
-        (("ftp://127.0.0.1",), 2, "is no address"),
+        (("ftp://127.0.0.1",), 2, "is not an address"),
         (("192.0.2.1",), 1, "192.0.2.1 is another machine"),
-        (("192.0.2.1/health", "--method", "GET"), 1, "say so with --allow-remote"),
+        (("192.0.2.1/health", "--method", "GET"), 1, "confirm it with --allow-remote"),
     ],
 )
 def test_a_mistake_is_one_sentence(mlpatterns: Command, arguments: tuple[str, ...], code: int, said: str) -> None:

@@ -21,7 +21,7 @@ def written(home: Path, *records: Any, feedback: Any = ()) -> None:
     async def main() -> None:
         store = await SqliteLog.open(f"sqlite:///{home / 'log.db'}")
         await store.write(records)
-        await store.tell(feedback)
+        await store.add_feedback(feedback)
         await store.close()
 
     asyncio.run(main())
@@ -129,11 +129,11 @@ def test_the_setting_system_is_the_name_then(mlpatterns: Command, home: Path, mo
     [
         (("web_single",), 1, "there is no log at sqlite:///"),
         (("web_singel",), 2, "did you mean 'web_single'"),
-        (("web_single", "--since", "yesterday"), 2, "--since 'yesterday' is no time: write 90s, 30m"),
-        (("web_single", "--log", "memory://"), 1, "in the memory of the server alone"),
+        (("web_single", "--since", "yesterday"), 2, "--since 'yesterday' is not a time: write 90s, 30m"),
+        (("web_single", "--log", "memory://"), 1, "only in the memory of the server"),
         (("web_single", "--log", "stdout://"), 1, "lines of JSON, which this command does not read"),
         (("web_single", "--log", "file:///x.jsonl"), 1, "use jq, tail -f"),
-        (("web_single", "--log", "kafka://x"), 2, "no LogStore at kafka://"),
+        (("web_single", "--log", "kafka://x"), 2, "there is no LogStore for kafka://"),
         (("web_single", "--log", "sqlite:////dev/null"), 1, "the log file null cannot be used"),
         (("web_single", "--limit", "-1"), 2, "invalid value for '--limit'"),
     ],

@@ -121,12 +121,15 @@ def test_a_project_has_it_beside_its_model(mlpatterns: Command, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "titanic.onnx", "--columns", "a"), "the column names are 1, but the model's 'x' has 2 columns"),
+        (
+            ("run", "titanic.onnx", "--columns", "a"),
+            "the number of column names is 1, but the model's 'x' has 2 columns",
+        ),
         (("run", "titanic.onnx", "--threshold", "nan"), "threshold"),
         (("run", "edge_ai", "--columns", "a,b"), "edge_ai"),
-        (("new", "shop", "--pattern", "web_single", "--columns", "a,b"), "--columns is for a model of yours"),
-        (("new", "shop", "--pattern", "web_single", "--missing", "all"), "--missing is for a model of yours"),
-        (("image", "build", "app.py", "--columns", "a,b"), "app.py says itself what its models are: write --columns"),
+        (("new", "shop", "--pattern", "web_single", "--columns", "a,b"), "--columns describes a model of yours"),
+        (("new", "shop", "--pattern", "web_single", "--missing", "all"), "--missing describes a model of yours"),
+        (("image", "build", "app.py", "--columns", "a,b"), "app.py describes its models itself: write --columns"),
         (("registry", "import", "titanic.onnx", "--labels", "no,yes"), "has one score for the labels no, yes"),
     ],
 )

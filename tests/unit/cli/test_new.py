@@ -15,7 +15,7 @@ from unit.cli.conftest import Command
     [
         (("shop",), 2, "missing option '--pattern'"),
         (("shop", "--pattern", "web_singel"), 2, "there is no pattern 'web_singel'; did you mean 'web_single'?"),
-        (("shop", "--pattern", "edge_ai"), 2, "edge_ai is no composition of pieces"),
+        (("shop", "--pattern", "edge_ai"), 2, "edge_ai does not compose pieces"),
         (("shop", "--pattern", "iris_sklearn_svc"), 2,
          "iris_sklearn_svc is a training and serves nothing; `--pattern web_single` serves its model"),
         (("shop", "--pattern", "iris_sklearn_rf"), 2, "`--pattern web_single --model iris_sklearn_rf` serves its"),
@@ -25,12 +25,12 @@ from unit.cli.conftest import Command
         (("no/where", "--pattern", "web_single"), 2, "make it first"),
         (("shop", "--pattern", "web_single", "--model", "absent.onnx"), 2, "there is no model file absent.onnx"),
         (("shop", "--pattern", "web_single", "--model", "bad.onnx"), 1, "not a model that ONNX Runtime can load"),
-        (("shop", "--pattern", "web_single", "--model", "a/b"), 2, "'a/b' is no model reference"),
+        (("shop", "--pattern", "web_single", "--model", "a/b"), 2, "'a/b' is not a model reference"),
         (("shop", "--pattern", "web_single", "--labels", "full/file"), 2, "give --model too"),
         (("shop", "--pattern", "web_single", "--model", "good.onnx", "--labels", "absent.txt"), 2,
          "the labels absent.txt cannot be read"),
         (("shop", "--pattern", "web_single", "--model", "good.onnx", "--labels", "full/file"), 2,
-         "the labels are 1, but the model's 'scores' has 2 scores a row"),
+         "the number of labels is 1, but the model's 'scores' has 2 scores a row"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(

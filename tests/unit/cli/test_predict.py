@@ -66,7 +66,7 @@ def test_the_address_of_a_server_is_completed(url: str, where: str) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "file:///etc/passwd", ""])
 def test_what_is_no_http_address_is_refused(url: str) -> None:
-    with pytest.raises(UserError, match="is no address"):
+    with pytest.raises(UserError, match="is not an address"):
         predict_url(url)
 
 

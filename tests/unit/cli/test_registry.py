@@ -98,21 +98,21 @@ def test_what_is_named_is_not_deleted_and_what_is_not_is(capsys: pytest.CaptureF
     code, text = said(capsys, "rm", "shapes:1")
     assert (code, text) == (1, "mlpatterns: shapes:1 is what champion names; move the alias first\n")
     assert said(capsys, "rm", "shapes:2") == (0, "shapes:2 is deleted\n")
-    assert said(capsys, "rm", "shapes:2")[1] == "mlpatterns: the model has no version 2; the last it was given is 2\n"
+    assert said(capsys, "rm", "shapes:2")[1] == "mlpatterns: the model has no version 2; its last version number is 2\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "wanted", "text"),
     [
-        (("rm", "shapes"), 2, "'shapes' is no version; write NAME:NUMBER"),
-        (("tag", "shapes", "word"), 2, "'word' is no tag; write KEY=VALUE"),
+        (("rm", "shapes"), 2, "'shapes' is not a version; write NAME:NUMBER"),
+        (("tag", "shapes", "word"), 2, "'word' is not a tag; write KEY=VALUE"),
         (("show", "shape"), 1, "there is no model 'shape'; did you mean 'shapes'? `mlpatterns registry list`"),
         (("rm", "shaped:1"), 1, "there is no model 'shaped'; did you mean 'shapes'?"),
         (("tag", "xyz", "a=b"), 1, "there is no model 'xyz'; there is shapes; `mlpatterns registry list`"),
         (("alias", "sapes:1", "champion"), 1, "there is no model 'sapes'; did you mean 'shapes'?"),
-        (("alias", "shapes:9", "champion"), 2, "the model has no version 9; the last it was given is 2"),
-        (("alias", "shapes:1", "a b"), 2, "is no model reference"),
-        (("alias", "shapes:x", "champion"), 2, "is no model reference"),
+        (("alias", "shapes:9", "champion"), 2, "the model has no version 9; its last version number is 2"),
+        (("alias", "shapes:1", "a b"), 2, "is not a model reference"),
+        (("alias", "shapes:x", "champion"), 2, "is not a model reference"),
         (("import", "nowhere.onnx"), 2, "there is no model file nowhere.onnx"),
         (("import", "nowhere.onnx", "--force"), 2, "--force goes with --promote"),
     ],

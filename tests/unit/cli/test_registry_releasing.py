@@ -83,9 +83,9 @@ def test_labels_in_another_order_are_another_contract(mlpatterns: Command, home:
         if number == 1:
             assert done.code == 0
         elif number == 2:
-            assert "its labels are others: number 0 is 'bad', and was 'good'" in done.err
+            assert "its labels differ: number 0 is 'bad', and was 'good'" in done.err
         else:
-            assert "its labels are others: none, and were good, bad" in done.err
+            assert "its labels differ: none, and were good, bad" in done.err
     assert champion(home) == "1"
 
 

@@ -69,7 +69,7 @@ def test_two_changes_at_once_are_refused(mlpatterns: Command) -> None:
 
 def test_force_alone_says_what_it_goes_with(mlpatterns: Command) -> None:
     done = mlpatterns("swap", "127.0.0.1:1", "--force")
-    assert (done.code, "--force goes with --to NUMBER" in done.err) == (2, True)
+    assert (done.code, "--force needs --to NUMBER" in done.err) == (2, True)
 
 
 def test_a_server_without_a_hot_swap_is_told_apart(mlpatterns: Command) -> None:

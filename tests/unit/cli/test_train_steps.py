@@ -36,7 +36,7 @@ def test_without_torch_the_extra_is_named(capsys: pytest.CaptureFixture[str], mo
 
 def test_one_step_alone_is_not_followed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "cifar10", "--step", "preprocess", *DRAW, "--mlflow", "http://127.0.0.1:9"]) == 2
-    assert capsys.readouterr().err == "mlpatterns: --mlflow follows whole runs; leave out --step\n"
+    assert capsys.readouterr().err == "mlpatterns: --mlflow tracks whole runs; leave out --step\n"
 
 
 def test_a_training_that_has_no_steps_says_so(capsys: pytest.CaptureFixture[str]) -> None:

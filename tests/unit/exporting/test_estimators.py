@@ -184,7 +184,7 @@ def test_it_is_served_as_the_estimator_answers(path: Path) -> None:
         (make_pipeline(FunctionTransformer(np.log1p), Ridge()).fit(X, Y), X, "FunctionTransformer is not supported"),
         (GaussianNB, X, "GaussianNB is a class; give a fitted model"),
         ("model.pkl", X, "give the fitted model itself, not the file"),
-        (object(), X, "object is nothing that can be exported; give a model of scikit-learn"),
+        (object(), X, "object cannot be exported; give a model of scikit-learn"),
         (GaussianNB().fit(X, Y), X[0], "one flat list"),
         (GaussianNB().fit(X, Y), X[:0], "no rows"),
         (GaussianNB().fit(X, Y), [[1, 2], [3]], "different lengths"),
@@ -211,7 +211,10 @@ def test_a_graph_that_answers_otherwise_is_not_written(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "sentence"),
-    [(["a", "b"], "the labels are 2, but the model has the classes"), (["a", "b", "c"], "contradict the model's own")],
+    [
+        (["a", "b"], "the number of labels is 2, but the model has the classes"),
+        (["a", "b", "c"], "contradict the model's own"),
+    ],
 )
 def test_labels_that_contradict_the_model_are_refused(path: Path, names: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):

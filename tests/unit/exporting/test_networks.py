@@ -80,7 +80,7 @@ def test_a_scripted_module_is_one_too(path: Path) -> None:
 
 def test_one_score_for_two_labels_needs_a_threshold(path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
-    with pytest.raises(UserError, match="needs two of them and threshold="):
+    with pytest.raises(UserError, match="needs two labels and threshold="):
         export(model, path, ROWS, labels=["no", "yes"])
     export(model, path, ROWS, labels=["no", "yes"], threshold=0.5)
     assert inside(path)["threshold"] == 0.5
@@ -99,7 +99,7 @@ def test_a_branch_that_the_trace_lost_is_found(path: Path, model: Any, sentence:
 @pytest.mark.parametrize(
     ("model", "sample", "sentence"),
     [
-        (nn.Linear(3, 2), ROWS, "the Linear does not take the sample: mat1 and mat2"),
+        (nn.Linear(3, 2), ROWS, "the Linear does not accept the sample: mat1 and mat2"),
         (nn.Flatten(0), ROWS, r"'output' has the shape \[20\], not one row for each of 5"),
         (Two(), {"other": ROWS}, "forward has no argument 'other'; it takes left, right"),
         (Two(), (ROWS, ROWS, ROWS), "the sample has 3 tensors, but forward takes left, right"),

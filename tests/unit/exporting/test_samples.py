@@ -60,7 +60,7 @@ def test_what_is_no_sample_is_refused_in_one_sentence(value: Any) -> None:
 
 
 def test_two_columns_of_one_name_are_refused() -> None:
-    with pytest.raises(UserError, match="two columns of the sample have one name"):
+    with pytest.raises(UserError, match="two columns of the sample have the same name"):
         read_sample(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 

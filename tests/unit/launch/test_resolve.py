@@ -55,7 +55,7 @@ def test_it_is_asked_in_batches_where_that_is_set_as_a_file_is(
 
 def test_a_model_and_another_model_are_too_many(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_MODEL", "other")
-    with pytest.raises(SettingsError, match="--model and times are two models"):
+    with pytest.raises(SettingsError, match="--model and times name two models"):
         load_target(NAME)
 
 
@@ -99,7 +99,7 @@ def test_without_a_registry_nothing_is_made_by_asking(tmp_path: Path, monkeypatc
 
 def test_with_the_registry_down_it_is_said_that_it_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DatabaseConnection, "find", down)
-    with pytest.raises(RegistryDown, match=r"'times' is no pattern .* is unknown: the registry is gone"):
+    with pytest.raises(RegistryDown, match=r"'times' is not a pattern .* is unknown: the registry is gone"):
         load_target(NAME)
 
 

@@ -77,7 +77,7 @@ def test_an_onnx_file_is_served_with_its_labels(tmp_path: Path, monkeypatch: pyt
     assert isinstance(app, App)
     built = app.build()
     assert isinstance(built, OnnxModel)
-    assert (built.name, built.given.labels) == ("model", ("a", "b"))
+    assert (built.name, built.overrides.labels) == ("model", ("a", "b"))
 
 
 def test_an_onnx_file_is_asked_in_batches_where_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_an_onnx_file_and_another_model_are_too_many(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("", "are empty"), ("[1, 2]", "have 1 where a name should be"), ("[", "are no valid JSON")],
+    [("", "are empty"), ("[1, 2]", "have 1 where a name should be"), ("[", "are not valid JSON")],
 )
 def test_labels_that_are_none_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
@@ -138,7 +138,7 @@ def test_labels_that_are_missing_are_one_sentence(monkeypatch: pytest.MonkeyPatc
         ("nowhere.py", "there is no file nowhere.py"),
         ("some/folder", "neither a .py nor an .onnx file"),
         ("{own}:nonsense", "has no nonsense"),
-        ("{own}:text", "is no app"),
+        ("{own}:text", "is not an app"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(own: Path, target: str, said: str) -> None:
@@ -166,7 +166,7 @@ def test_an_error_in_the_users_file_is_shown_as_their_traceback_alone(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own.write_text("def wrong():\n    return 1 / 0\n\nwrong()\n")
-    with pytest.raises(UserError, match="failed to load; the traceback above is its own"):
+    with pytest.raises(UserError, match="failed to load; the traceback above shows why"):
         load_target(str(own))
     shown = capsys.readouterr().err
     assert "ZeroDivisionError" in shown

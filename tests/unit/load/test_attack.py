@@ -263,10 +263,10 @@ def test_a_load_that_is_cancelled_leaves_no_task_and_no_connection() -> None:
         ("http://192.0.2.1:8000/", "another machine"),
         ("http://[2001:db8::1]/", "another machine"),
         ("http://no-such-host.invalid/", "unknown"),
-        ("ftp://127.0.0.1/", "no address"),
-        ("http://127.0.0.1:99999/", "no address"),
-        ("http://127.0.0.1/\r\nX: y", "no address"),
-        ("http://user:pass@127.0.0.1/", "no address"),
+        ("ftp://127.0.0.1/", "not an address"),
+        ("http://127.0.0.1:99999/", "not an address"),
+        ("http://127.0.0.1/\r\nX: y", "not an address"),
+        ("http://user:pass@127.0.0.1/", "not an address"),
     ],
 )
 def test_only_this_machine_is_loaded_and_only_by_http(url: str, said: str) -> None:

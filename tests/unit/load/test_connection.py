@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.load.connection import Connection, Shot
+from mlpatterns.load.connection import Connection, PlannedRequest
 
 ANSWERS = [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, 2),
@@ -49,10 +49,10 @@ class Told:
     def opened(self, connection: Connection) -> None:
         pass
 
-    def answered(self, connection: Connection, shot: Shot, status: int, received: int) -> None:
+    def answered(self, connection: Connection, request: PlannedRequest, status: int, received: int) -> None:
         self.outcomes.append((status, received))
 
-    def failed(self, shot: Shot, why: str) -> None:
+    def failed(self, request: PlannedRequest, why: str) -> None:
         self.outcomes.append(why)
 
     def closed(self, connection: Connection) -> None:
@@ -64,7 +64,7 @@ def outcome(answer: bytes, cuts: list[int]) -> tuple[Told, Transport]:
     told, transport = Told(), Transport()
     connection: Any = Connection(told)
     connection.connection_made(transport)
-    connection.send(Shot(b"GET", False, 0.0, None))
+    connection.send(PlannedRequest(b"GET", False, 0.0, None))
     places = sorted({cut % (len(answer) + 1) for cut in cuts} | {0, len(answer)})
     for begin, end in pairwise(places):
         if not transport.closed:

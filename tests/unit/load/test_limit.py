@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.load import Limits, Report, find_limit
+from mlpatterns.load import Report, ServerLimits, find_limit
 from mlpatterns.load.histogram import Histogram
-from mlpatterns.load.report import made
+from mlpatterns.load.report import make_report
 from mlpatterns.load.schedule import phases
 from mlpatterns.load.tally import TallyWindow
 from mlpatterns.load.text import limits_text, trial_text
@@ -34,12 +34,12 @@ def server_of(capacity: float, alone: float, *, refuses: bool = False, slowest: 
             refused = refuses and over > 0 and number % (1 + 1 / over) < 1
             queued = 0.0 if refuses else number / rate * over
             window.answered(503 if refused else 200, alone + queued, 0, number / sent + alone + queued)
-        return made(phases(rate, seconds), [window], Histogram(), 0.0)
+        return make_report(phases(rate, seconds), [window], Histogram(), 0.0)
 
     return attack
 
 
-def found(attack: Attack, **options: Any) -> Limits:
+def found(attack: Attack, **options: Any) -> ServerLimits:
     return asyncio.run(find_limit("http://127.0.0.1/", attack=attack, **options))
 
 
@@ -66,7 +66,7 @@ def test_a_bound_of_the_p99_is_a_limit_of_its_own() -> None:
     """The queue grows by 5 % of the time: at 210 a second to 0.05 s in a second, which other bounds allow no sooner."""
     limits = found(server_of(200, 0.02), seconds=1, p99=0.025)
     assert limits.rate <= 201
-    with pytest.raises(UserError, match="does not bear 10 requests a second: an answer takes 20"):
+    with pytest.raises(UserError, match="cannot sustain 10 requests a second: an answer takes 20"):
         found(server_of(200, 0.02), p99=0.01)
 
 
@@ -77,7 +77,7 @@ def test_where_the_generator_is_the_limit_it_says_so() -> None:
 
 
 def test_a_server_that_fails_at_once_is_one_sentence() -> None:
-    with pytest.raises(UserError, match="does not bear 10 requests a second: 503 Service Unavailable"):
+    with pytest.raises(UserError, match="cannot sustain 10 requests a second: 503 Service Unavailable"):
         found(server_of(5, 0.01, refuses=True))
 
 

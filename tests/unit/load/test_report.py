@@ -10,7 +10,7 @@ import pytest
 from mlpatterns.load.durations import duration
 from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.page import as_page
-from mlpatterns.load.report import Report, as_json, made
+from mlpatterns.load.report import Report, as_json, make_report
 from mlpatterns.load.schedule import phases
 from mlpatterns.load.tally import TallyWindow
 from mlpatterns.load.text import as_text
@@ -31,7 +31,7 @@ def report(*, late: float = 0.0001, steps: int = 1, unfinished: int = 0) -> Repo
             windows.append(window)
     lateness = Histogram()
     lateness.record(late)
-    return made(phases([100] * steps, 2), windows, lateness, 1000.0)
+    return make_report(phases([100] * steps, 2), windows, lateness, 1000.0)
 
 
 TEXT = """\
@@ -82,7 +82,7 @@ def test_percentiles_rise_to_the_slowest() -> None:
 
 
 def test_a_load_of_which_nothing_came_is_reported_all_the_same() -> None:
-    empty = made(phases(1, 1), [], Histogram(), 5.0)
+    empty = make_report(phases(1, 1), [], Histogram(), 5.0)
     assert as_text(empty).startswith("Requests      [total, rate, throughput]         0, 0.00, 0.00\n")
     assert "<svg" in as_page(empty, "nothing")
     assert msgspec.json.decode(as_json(empty))["requests"] == 0

@@ -53,7 +53,7 @@ def test_a_folder_of_artifacts_is_not_copied_and_s3_is_kept_below_the_home(root:
 
 def test_an_artifact_is_never_written_over(root: str, tmp_path: Path) -> None:
     publish(root, "shapes", "k1", FILES, home=tmp_path)
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         publish(root, "shapes", "k1", {"model.onnx": b"other", "another": b""}, home=tmp_path)
     assert keys(root) == WHOLE
     assert open_objects(root).read("shapes/k1/model.onnx", 100) == b"graph"
@@ -82,7 +82,7 @@ def test_of_many_who_publish_under_one_key_at_most_one_does_and_whole(root: str,
 def failing_at(name: str, create: Callable[..., None]) -> Callable[..., None]:
     def failing(self: object, key: str, content: bytes) -> None:
         if key.endswith(name):
-            raise Unavailable("the store does not answer as it should")
+            raise Unavailable("the store gives an unexpected answer")
         create(self, key, content)
 
     return failing
@@ -94,7 +94,7 @@ def test_a_failure_while_publishing_leaves_nothing(
 ) -> None:
     for kind in (FileObjects, S3Objects):
         monkeypatch.setattr(kind, "create", failing_at(name, kind.create))
-    with pytest.raises(UserError, match="does not answer as it should"):
+    with pytest.raises(UserError, match="gives an unexpected answer"):
         publish(root, "shapes", "k1", FILES, home=tmp_path)
     assert keys(root) == []
     assert not (tmp_path / "cache").exists()

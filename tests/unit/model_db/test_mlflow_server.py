@@ -15,7 +15,7 @@ import pytest
 
 from extras import need
 from hanging import hanging, trickling
-from mlpatterns.model_db.mlflow_client import replied
+from mlpatterns.model_db.mlflow_client import reply_of
 from mlpatterns.model_db.mlflow_import import import_mlflow
 from mlpatterns.model_db.mlflow_server import PATIENCE, MlflowError, MlflowServer, why
 from mlpatterns.settings import Settings
@@ -42,7 +42,7 @@ def test_the_first_cause_is_told_without_a_password() -> None:
         except OSError as error:
             raise ValueError("much around it") from error
 
-    errors = replied(work).errors
+    errors = reply_of(work).errors
     assert errors[0] == "much around it"
     assert why(errors) == "cannot reach http://me:***@host/x"
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from mlpatterns.model_db.onnx_weights import gathered
+from mlpatterns.model_db.onnx_weights import embed_weights
 from mlpatterns.user_errors import ModelFileError
 
 WEIGHTS = np.arange(1200, dtype=np.float32).reshape(4, 300)
@@ -55,19 +55,19 @@ def test_weights_in_other_files_come_into_the_model(tmp_path: Path, together: bo
         read.add(name)
         return (tmp_path / name).read_bytes()
 
-    assert onnx.load_from_string(gathered(outside, reading)) == whole
+    assert onnx.load_from_string(embed_weights(outside, reading)) == whole
     assert len(read) == (1 if together else 3)
 
 
 def test_a_model_in_one_file_stays_as_it_is() -> None:
     content = model().SerializeToString()
-    assert gathered(content, refused) is content
+    assert embed_weights(content, refused) is content
 
 
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [
-        ({"location": "w", "offset": "many"}, "is no number"),
+        ({"location": "w", "offset": "many"}, "is not a number"),
         ({"location": "w", "offset": "-1"}, "shorter"),
         ({"location": "w", "offset": "8", "length": "1"}, "shorter"),
         ({"location": "w", "offset": "0", "length": "9"}, "shorter"),
@@ -79,14 +79,14 @@ def test_a_place_that_is_none_is_refused(entries: dict[str, str], sentence: str)
         tensor.external_data.add(key=key, value=value)
     graph = helper.make_graph([], "g", [], [], [tensor])
     with pytest.raises(ModelFileError, match=sentence):
-        gathered(helper.make_model(graph).SerializeToString(), lambda _: b"12345678")
+        embed_weights(helper.make_model(graph).SerializeToString(), lambda _: b"12345678")
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_the_bytes_are_they_are_copied_or_refused(content: bytes) -> None:
     try:
-        assert isinstance(gathered(content, lambda _: b""), bytes)
+        assert isinstance(embed_weights(content, lambda _: b""), bytes)
     except ModelFileError as error:
         assert str(error)  # noqa: PT017 - any other error fails the test
 
@@ -98,7 +98,7 @@ def test_a_damaged_model_is_read_or_refused(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        gathered(bytes(content), lambda _: b"")
+        embed_weights(bytes(content), lambda _: b"")
     except ModelFileError as error:
         assert str(error)  # noqa: PT017 - any other error fails the test
 
@@ -116,4 +116,4 @@ def test_what_is_nested_without_end_is_refused() -> None:
         for tag in (0x32, 0x2A, 0x0A):  # a graph of an attribute, an attribute of a node, a node of a graph
             content = bytes([tag]) + length(len(content)) + content
     with pytest.raises(ModelFileError, match="nested too deeply"):
-        gathered(b"\x3a" + length(len(content)) + content, refused)
+        embed_weights(b"\x3a" + length(len(content)) + content, refused)

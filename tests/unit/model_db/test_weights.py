@@ -12,7 +12,7 @@ from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.model_db.register import Registration
 from mlpatterns.model_db.sweeping import sweep
-from mlpatterns.registry.files import bare, dump_manifest, verify
+from mlpatterns.registry.files import dump_manifest, unregistered_files, verify
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
@@ -42,8 +42,8 @@ def test_it_is_registered_with_all_its_files_and_found_again(tmp_path: Path, set
     path = weighted(tmp_path / "m.onnx", 2.0, "deep/w.bin")
     made = import_file(path, "m", settings=settings)
     found = locate("m:1", settings)
-    assert found.weights == bare(path).weights
-    assert found.sha256 == bare(path).sha256
+    assert found.weights == unregistered_files(path).weights
+    assert found.sha256 == unregistered_files(path).sha256
     assert verify(made.made.folder).weights == ("deep/w.bin",)
     assert (found.model.parent / "deep" / "w.bin").read_bytes() == (tmp_path / "deep" / "w.bin").read_bytes()
 

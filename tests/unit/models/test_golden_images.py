@@ -42,11 +42,11 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: TensorSpec) -> 
     found = ModelFiles(tmp_path / "m.onnx", tmp_path, "d", "m", "3", ModelMetadata("m", "3", "p", (spec,), (), "y"))
     (tmp_path / GOLDEN).write_bytes(Golden(1e-4, {"x": rows.tolist()}, {"y": [0.0] * 4}).dump())
 
-    async def located(*_: object) -> ModelFiles:
+    async def find_model_files(*_: object) -> ModelFiles:
         return found
 
     for module in ("golden.rows", "image.image_decoder"):
-        monkeypatch.setattr(f"mlpatterns.models.{module}.located", located)
+        monkeypatch.setattr(f"mlpatterns.models.{module}.find_model_files", find_model_files)
     return rows
 
 
@@ -79,7 +79,7 @@ def test_they_are_files_of_that_size_and_format(tmp_path: Path, monkeypatch: pyt
 
 def test_an_unknown_key_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model(tmp_path, monkeypatch, SPECS["flat"])
-    with pytest.raises(NotFound, match=r"there is no image '\.\./x'; there is '0000' to '0003'"):
+    with pytest.raises(NotFound, match=r"there is no image '\.\./x'; the keys are '0000' to '0003'"):
         ask(GoldenImages("m", side=8), b"../x")
 
 

@@ -22,15 +22,15 @@ ROWS = [[float(number), 0.5] for number in range(12)]
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFiles:
-    """A registered model with a golden set, as `located` finds it."""
+    """A registered model with a golden set, as `find_model_files` finds it."""
     metadata = ModelMetadata("m", "3", "p", (TensorSpec("x", "FP32", (-1, 2)),), (), "y")
     found = ModelFiles(tmp_path / "model.onnx", tmp_path, "digest", "m", "3", metadata)
     (tmp_path / GOLDEN).write_bytes(Golden(1e-4, {"x": ROWS}, {"y": [0.0] * len(ROWS)}).dump())
 
-    async def located(*_: object) -> ModelFiles:
+    async def find_model_files(*_: object) -> ModelFiles:
         return found
 
-    monkeypatch.setattr("mlpatterns.models.golden.rows.located", located)
+    monkeypatch.setattr("mlpatterns.models.golden.rows.find_model_files", find_model_files)
     return found
 
 
@@ -74,7 +74,7 @@ def test_it_says_what_it_takes_and_gives(files: ModelFiles) -> None:
 @pytest.mark.parametrize("key", [b"0012", b"0", b"", b"\xff" * 200, b"-001"])
 def test_a_key_that_there_is_not_is_not_found_and_shown_safely(files: ModelFiles, key: bytes) -> None:
     async def work(rows: GoldenRows) -> None:
-        with pytest.raises(NotFound, match=r"there is no row .*; there is '0000' to '0011'") as caught:
+        with pytest.raises(NotFound, match=r"there is no row .*; the keys are '0000' to '0011'") as caught:
             await rows.predict(keys(key))
         assert len(str(caught.value)) < 150
 
@@ -85,7 +85,7 @@ def test_what_it_does_not_know_is_invalid(files: ModelFiles) -> None:
     async def work(rows: GoldenRows) -> None:
         with pytest.raises(InvalidInput, match="'key' is missing"):
             await rows.predict(request([[1.0]]))
-        with pytest.raises(InvalidInput, match="no output 'z'; there is x"):
+        with pytest.raises(InvalidInput, match="no output 'z'; the outputs are x"):
             await rows.predict(keys(b"0000", outputs=("z",)))
 
     run(work)

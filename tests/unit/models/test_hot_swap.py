@@ -123,7 +123,7 @@ def corrupt(releases: Releases) -> None:
         (corrupt, "model.onnx does not match its SHA-256"),
         (lambda r: r.publish(20.0, content=b"no graph"), "is not a model that ONNX Runtime can load"),
         (lambda r: r.publish(20.0, golden=BROKEN), "its output 'y' differs from its golden set"),
-        (lambda r: r.publish(20.0, golden=Golden(1, {"z": []}, {})), "is no golden set of this model"),
+        (lambda r: r.publish(20.0, golden=Golden(1, {"z": []}, {})), "is not a golden set of this model"),
         (lambda r: r.publish(20.0, labels=("a",)), "its labels differ from those of version 1"),
         (lambda r: r.publish(float("nan"), golden="none"), "its output 'y' has NaN for its own sample"),
     ],

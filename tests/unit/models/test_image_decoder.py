@@ -279,17 +279,17 @@ def test_a_decompression_bomb_is_too_large_before_it_is_decoded(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlpatterns.models.image.image_decoder.pixels", lambda *_: pytest.fail("it was decoded"))
-    assert "pixels, and 25000000 are allowed" in refused(bomb(*size), error=TooLarge)
+    assert "pixels, but only 25000000 are allowed" in refused(bomb(*size), error=TooLarge)
 
 
 def test_the_limits_are_those_that_were_set() -> None:
     data = file(scene(side=20))
     assert decode(data, max_pixels=400).shape == (1, 16)
-    assert refused(data, error=TooLarge, max_pixels=399) == "the image has 20x20 pixels, and 399 are allowed"
+    assert refused(data, error=TooLarge, max_pixels=399) == "the image has 20x20 pixels, but only 399 are allowed"
     assert refused(data, error=TooLarge, max_bytes=len(data) - 1).startswith(f"the image has {len(data)} bytes")
     assert decode(base64.b64encode(data), max_bytes=len(data)).shape == (1, 16)
     for sent in (base64.b64encode(data), data + bytes(len(data)), b"iVBOR" * len(data)):
-        assert refused(sent, error=TooLarge, max_bytes=len(data) - 1).endswith(f"and {len(data) - 1} are allowed")
+        assert refused(sent, error=TooLarge, max_bytes=len(data) - 1).endswith(f"but only {len(data) - 1} are allowed")
     assert "at once" in refused(data, data, max_batch_size=1)
 
 
@@ -347,7 +347,7 @@ def test_a_request_that_is_no_list_of_images_is_invalid() -> None:
         async with running(decoder := ImageDecoder(GREY)):
             with pytest.raises(InvalidInput, match="'image' is missing"):
                 await decoder.predict(request([[1.0]]))
-            with pytest.raises(InvalidInput, match="no output 'z'; there is pixels"):
+            with pytest.raises(InvalidInput, match="no output 'z'; the only output is pixels"):
                 await decoder.predict(asked(file(scene()), outputs=("z",)))
             with pytest.raises(InvalidInput, match="not 0"):
                 await decoder.predict(request({"image": np.empty((0, 1), object)}))

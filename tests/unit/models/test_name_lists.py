@@ -47,7 +47,7 @@ def test_labels_may_be_in_a_configuration_of_transformers(tmp_path: Path, text: 
         ('{"0": "a", "2": "b"}', "have the numbers 0, 2; number them 0 to 1"),
         ('{"a": "0", "b": "1"}', "have the numbers a, b"),
         ("[1, 2]", "have 1 where a name should be; write one label a line"),
-        ('{"0": "a"', "are no valid JSON"),
+        ('{"0": "a"', "are not valid JSON"),
         ('{"0": "a", "1": null}', "have null where a name should be"),
         ('{"a": 0, "b": 0}', "have the numbers a, b"),
         ('{"id2label": ["a"]}', "have no names by number"),

@@ -21,7 +21,7 @@ from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.predictor import InferenceResponse
-from mlpatterns.registry.files import beside, dump_metadata
+from mlpatterns.registry.files import dump_metadata, metadata_path
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
 from mlpatterns.user_errors import ModelFileError, SettingsError
@@ -74,7 +74,7 @@ def asked(model: OnnxModel, rows: Any, **fields: Any) -> InferenceResponse:
 
 
 def test_labels_that_are_not_one_for_each_score_are_refused_at_its_start(doubling: str) -> None:
-    with pytest.raises(SettingsError, match="the labels are 2, but the model's 'scores' has 3 scores a row"):
+    with pytest.raises(SettingsError, match="the number of labels is 2, but the model's 'scores' has 3 scores a row"):
         asked(OnnxModel(doubling, labels=["a", "b"]), [[1, 2, 3]])
 
 
@@ -231,7 +231,7 @@ def described_beside(path: str, **changes: Any) -> None:
         async with running(model):
             return model.metadata
 
-    beside(file).write_bytes(dump_metadata(replace(asyncio.run(main()), **changes)))
+    metadata_path(file).write_bytes(dump_metadata(replace(asyncio.run(main()), **changes)))
 
 
 def test_metadata_beside_a_file_give_it_columns_labels_and_a_sample(doubling: str) -> None:
@@ -257,10 +257,10 @@ def test_metadata_beside_a_file_give_it_columns_labels_and_a_sample(doubling: st
     [
         (
             {"inputs": (TensorSpec("row", "FP32", (-1, 3)),), "sample": None},
-            r"do not agree on row \(FP32\), rows \(FP32\); mend it",
+            r"do not agree on row \(FP32\), rows \(FP32\); correct it",
         ),
         ({"outputs": (TensorSpec("first", "INT64", (-1,)),)}, r"do not agree on scores \(FP32\)"),
-        ({"primary_output": "best"}, "the primary_output 'best' is no output of the model"),
+        ({"primary_output": "best"}, "the primary_output 'best' is not an output of the model"),
     ],
 )
 def test_metadata_beside_a_file_that_do_not_fit_it_are_refused(

@@ -37,15 +37,15 @@ def test_columns_name_the_last_axis_and_count_it_where_it_is_free(tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        (matrix("n", 3), {"columns": ["a", "b"]}, "the column names are 2, but the model's 'x' has 3 columns"),
+        (matrix("n", 3), {"columns": ["a", "b"]}, "the number of column names is 2, but the model's 'x' has 3 columns"),
         (matrix("n", 3), {"columns": ["a", "a", "b"]}, "the columns have 'a' twice"),
-        (matrix("n", 3, 2), {"columns": ["a", "b"]}, r"has the shape \[-1, 3, 2\] and so no columns"),
-        (table(), {"columns": ["a", "b"]}, r"this one has 2 \(age, sex\), whose names they are"),
+        (matrix("n", 3, 2), {"columns": ["a", "b"]}, r"has the shape \[-1, 3, 2\], so it has no columns"),
+        (table(), {"columns": ["a", "b"]}, r"this one has 2 \(age, sex\), which have names already"),
         (table(), {"missing": ["sex"]}, "'sex' is BYTES, which has no NaN"),
         (table(), {"missing": ["zip"]}, r"--missing names 'zip', but the model has age, sex$"),
         (matrix("n", 3), {"missing": ["a"]}, "--missing names 'a', but the model has x; --columns gives"),
         (made([helper.make_node("Identity", ["x"], ["y"])], {"x": (T.INT64, ["n", 2])}, {"y": (T.INT64, ["n", 2])}),
-         {"missing": "all"}, "no input of the model is of floats"),
+         {"missing": "all"}, "no input of the model holds floats"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

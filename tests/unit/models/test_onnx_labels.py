@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.registry.files import METADATA_KEY, beside, dump_metadata
+from mlpatterns.registry.files import METADATA_KEY, dump_metadata, metadata_path
 from mlpatterns.tensors import best_labels
 from mlpatterns.user_errors import ModelFileError, SettingsError, UserError
 from onnx_graphs import ML, THREE, argmax, classifier, floats, made, zip_map
@@ -56,7 +56,7 @@ def test_labels_beside_a_file_or_in_it_that_contradict_it_are_refused(tmp_path: 
     reference = saved(tmp_path, classifier(THREE))
     path = Path(reference.removeprefix("file:"))
     wrong = dump_metadata(replace(metadata_of(reference), labels=("x", "y", "z")))
-    beside(path).write_bytes(wrong)
+    metadata_path(path).write_bytes(wrong)
     with pytest.raises(ModelFileError, match="the labels in its metadata are x, y, z, but the model's own classes are"):
         metadata_of(reference)
 
@@ -82,8 +82,12 @@ def test_one_score_for_two_labels_asks_for_a_threshold(tmp_path: Path, shape: li
     [
         (classifier(THREE), {"threshold": 0.5}, "has 3 scores a row and 3 labels; leave --threshold out"),
         (one_score(["n", 1]), {"threshold": 0.5}, "1 score a row and no labels; name them with --labels"),
-        (one_score(["n", 1]), {"threshold": float("nan"), "labels": ["a", "b"]}, "is no number"),
-        (one_score(["n", 1]), {"labels": ["a", "b", "c"]}, "the labels are 3, but the model's 'p' has 1 score a row"),
+        (one_score(["n", 1]), {"threshold": float("nan"), "labels": ["a", "b"]}, "is not a number"),
+        (
+            one_score(["n", 1]),
+            {"labels": ["a", "b", "c"]},
+            "the number of labels is 3, but the model's 'p' has 1 score a row",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -134,7 +138,7 @@ def test_a_class_number_alone_is_the_place_of_a_label(tmp_path: Path) -> None:
     del one.graph.node[1:], one.graph.output[1:]
     alone = saved(tmp_path, one.SerializeToString(), "alone")
     assert metadata_of(alone).labels == ()
-    with pytest.raises(SettingsError, match="'label' is its own class, of 5, 6, 7, and not the place of a label"):
+    with pytest.raises(SettingsError, match="'label' is the class itself \\(5, 6, 7\\), and not the index of a label"):
         metadata_of(alone, labels=THREE)
 
 
@@ -163,7 +167,7 @@ def test_an_output_is_declared_as_it_comes(tmp_path: Path) -> None:
     content = made(nodes, {"x": floats("n", 3)}, {"label": (T.INT64, [1]), "scores": floats("n", "k")}, kept)
     found = metadata_of(saved(tmp_path, content))
     assert [spec.shape for spec in found.outputs] == [(-1,), (-1, -1)]
-    with pytest.raises(SettingsError, match="the labels are 2, but the model's 'scores' has 3 scores a row"):
+    with pytest.raises(SettingsError, match="the number of labels is 2, but the model's 'scores' has 3 scores a row"):
         metadata_of(saved(tmp_path, content), labels=["a", "b"])
 
 
@@ -182,7 +186,7 @@ def test_the_metadata_in_a_file_are_its_own_and_those_beside_it_win(tmp_path: Pa
     assert (found.inputs, found.labels, found.name) == (inputs, ("lost", "saved"), "in")
     assert found.sample is not None
     assert found.sample["x"].tolist() == [[22.0, 7.25]]
-    beside(Path(reference.removeprefix("file:"))).write_bytes(dump_metadata(replace(record, labels=("a", "b"))))
+    metadata_path(Path(reference.removeprefix("file:"))).write_bytes(dump_metadata(replace(record, labels=("a", "b"))))
     assert metadata_of(reference).labels == ("a", "b")
     other = {METADATA_KEY: dump_metadata(said).decode()}
     with pytest.raises(ModelFileError, match=r"^the metadata in other\.onnx and its model do not agree on"):

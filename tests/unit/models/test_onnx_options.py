@@ -222,5 +222,5 @@ def test_a_library_that_is_none_or_not_there_is_one_sentence(tmp_path: Path) -> 
     with pytest.raises(ModelFileError, match=r"there is no library of operators .*nowhere\.so"):
         identity(path, tmp_path / "nowhere.so")
     (tmp_path / "text.so").write_text("no library")
-    with pytest.raises(ModelFileError, match=r"text\.so is no library of operators that this ONNX Runtime can load"):
+    with pytest.raises(ModelFileError, match=r"text\.so is not a library of operators that this ONNX Runtime can load"):
         identity(path, tmp_path / "text.so")

@@ -14,9 +14,9 @@ from onnx import helper, numpy_helper
 
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.onnx.refusals import refused
+from mlpatterns.models.onnx.refusals import load_error
 from mlpatterns.references import FileReference
-from mlpatterns.registry.files import bare
+from mlpatterns.registry.files import unregistered_files
 from mlpatterns.runtime import running
 from mlpatterns.scaffold.models import copy_model
 from mlpatterns.settings import Settings
@@ -63,7 +63,7 @@ CASES = {
     "IR": (made(ir=99), r"the IR version 99, and ONNX Runtime \S+ reads up to \d+; install a newer"),
     "opset": (made(opsets={"": 99}), r"the opset 99 of ai\.onnx, and ONNX Runtime \S+ reads up to \d+"),
     "ml": (made(opsets={"": 17, "ai.onnx.ml": 99}), r"the opset 99 of ai\.onnx\.ml, and ONNX Runtime"),
-    "no opset": (made(opsets={}), "says of no opset"),
+    "no opset": (made(opsets={}), "does not say in which opset"),
     "extensions": (made("BertTokenizer", domain="ai.onnx.contrib", opsets={"": 17, "ai.onnx.contrib": 1}),
                    r"BertTokenizer of onnxruntime-extensions .* --custom-ops FILE, or OnnxModel\(custom_ops="),
     "own": (made("Fused", domain="com.microsoft", opsets={"": 17, "com.microsoft": 1}),
@@ -77,9 +77,9 @@ CASES = {
     "complex": (made(inputs=(T.COMPLEX64, ["n"]), outputs=(T.COMPLEX64, ["n"])), "works with complex64"),
     "int4": (made(inputs=(T.INT4, ["n"]), outputs=(T.INT4, ["n"]), opsets={"": 21}, ir=10),
              "its operator Identity a datatype"),
-    "datatypes": (made("Not"), "no valid ONNX graph at its operator Not"),
-    "shapes": (made("MatMul", names=("x", "W"), constants=(NARROW,)), "no valid ONNX graph at its operator MatMul"),
-    "names": (made("Add", names=("x", "nowhere")), "no valid ONNX graph"),
+    "datatypes": (made("Not"), "not a valid ONNX graph at its operator Not"),
+    "shapes": (made("MatMul", names=("x", "W"), constants=(NARROW,)), "not a valid ONNX graph at its operator MatMul"),
+    "names": (made("Add", names=("x", "nowhere")), "not a valid ONNX graph"),
     "cut": (graph(1.0)[:-1], "cut short or damaged"),
     "zeros": (bytes(4096), "cut short or damaged"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "run `git lfs pull`"),
@@ -142,12 +142,14 @@ def test_a_folder_a_file_that_may_not_be_read_and_none_are_told_apart(
 )
 def test_too_little_memory_is_told(tmp_path: Path, error: Exception) -> None:
     (tmp_path / "m.onnx").write_bytes(graph(1.0))
-    assert "needs more memory than this machine has left" in str(refused("m", bare(tmp_path / "m.onnx"), error))
+    assert "needs more memory than this machine has left" in str(
+        load_error("m", unregistered_files(tmp_path / "m.onnx"), error)
+    )
 
 
 def test_what_is_not_known_says_where_the_reason_is(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(graph(1.0))
-    error = refused("m", bare(tmp_path / "m.onnx"), RuntimeError("something else"))
+    error = load_error("m", unregistered_files(tmp_path / "m.onnx"), RuntimeError("something else"))
     assert str(error) == "m is not a model that ONNX Runtime can load; the log has its reason"
 
 

@@ -170,7 +170,7 @@ def test_a_sample_says_how_large_free_axes_are(tmp_path: Path) -> None:
     [
         (written("rows.txt", "1,2"), "neither .csv nor .npz"),
         (written("rows.csv", ""), "is empty"),
-        (written("rows.npz", "1,2"), "no NPZ file"),
+        (written("rows.npz", "1,2"), "not an NPZ file"),
         (written("rows.csv", "1,2,3\n"), "has 3 columns, and the model takes 2"),
         (written("rows.csv", "a,b\n1,x\n"), "'x'"),
         (written("rows.csv", "1,\n"), "the sample rows.csv lacks a value of x; name it in --missing"),

@@ -13,7 +13,7 @@ from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.onnx.session import MOST_IN_MEMORY
 from mlpatterns.models.swap.hot_swap import HotSwap
 from mlpatterns.pieces.cache.prediction_cache import PredictionCache
-from mlpatterns.registry.files import bare, digest
+from mlpatterns.registry.files import digest, unregistered_files
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client, request
@@ -47,9 +47,9 @@ def test_another_weight_is_another_identity_and_the_same_again_the_same(tmp_path
 
 def test_of_a_file_that_is_whole_the_identity_stays_its_digest(tmp_path: Path) -> None:
     path = weighted(tmp_path / "m.onnx", 2.0)
-    assert bare(path).sha256 != digest(path)
+    assert unregistered_files(path).sha256 != digest(path)
     (tmp_path / "whole.onnx").write_bytes(path.read_bytes().replace(b"location", b"lokation"))
-    assert bare(tmp_path / "whole.onnx").sha256 == digest(tmp_path / "whole.onnx")
+    assert unregistered_files(tmp_path / "whole.onnx").sha256 == digest(tmp_path / "whole.onnx")
 
 
 @pytest.mark.parametrize("where", ["initializer", "constant"])
@@ -95,7 +95,7 @@ def test_a_model_that_is_loaded_again_by_command_has_the_identity_of_its_weights
             return before, (await http.get("/v2/models/m")).json()["parameters"]["identity"]
 
     before, after = asyncio.run(main())
-    assert before != after == bare(path).sha256
+    assert before != after == unregistered_files(path).sha256
 
 
 @pytest.mark.parametrize("where", ["branch", "function"])

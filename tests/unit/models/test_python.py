@@ -194,7 +194,7 @@ def test_only_the_outputs_asked_for_are_given_and_an_unknown_one_is_refused_befo
     async def work() -> None:
         assert list((await root.predict(x([1.0]))).outputs) == ["y", "pid"]
         assert list((await root.predict(request({"x": [[1.0]]}, outputs=("pid",)))).outputs) == ["pid"]
-        with pytest.raises(InvalidInput, match="there is no output 'extra'; there is y, pid"):
+        with pytest.raises(InvalidInput, match="there is no output 'extra'; the model has y, pid"):
             await root.predict(request({"x": [[1.0]]}, outputs=("extra",)))
 
     run(root, work)

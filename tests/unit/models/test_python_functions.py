@@ -154,7 +154,7 @@ def test_a_cache_tells_requests_with_other_parameters_apart() -> None:
         ({"predict": functions.double, "inputs": []}, "needs inputs"),
         ({"predict": functions.double, "inputs": [("x", "FP32")]}, "inputs must be a list of TensorSpecs"),
         ({"predict": functions.double, "outputs": OUTPUTS[0]}, "outputs must be a list of TensorSpecs"),
-        ({"predict": functions.double, "inputs": INPUTS * 2}, "has two inputs of one name"),
+        ({"predict": functions.double, "inputs": INPUTS * 2}, "has two inputs with the same name"),
         ({"predict": functions.double, "primary_output": "z"}, "has no output 'z' to be the primary one; it has y"),
         ({"predict": functions.double, "max_batch_size": 0}, "max_batch_size must be at least 1"),
         ({"predict": functions.double, "sample": [[1.0]]}, "must hold arrays by the names"),

@@ -65,13 +65,13 @@ def test_words_and_tables_of_any_width(file: Path) -> None:
         ("a,b,c\n", ROWS, "has no rows"),
         ("1,2\n", ROWS, "has 2 columns, and the model takes 3"),
         ("1,2,3\n1,2\n", ROWS, "line 2 has no cell in column 3"),
-        ("1,2,3\n1,two,3\n", ROWS, "line 2: 'two' in column 2 is no FP32"),
+        ("1,2,3\n1,two,3\n", ROWS, "line 2: 'two' in column 2 is not a valid FP32"),
         ("age\n3\n", NAMED, "has no column 'fare'"),
-        ("sex,age,class\nm,1,first\n", MIXED, "line 2: 'first' in column 3 is no INT64"),
-        ("sex,age,class\nm,1,1.5\n", MIXED, "line 2: '1.5' in column 3 is no INT64"),
-        ("1,2,3\n", (TensorSpec("x", "FP32", (-1, 1, -1, -1)),), "is a table, which 'x' .* is not; use .npz"),
+        ("sex,age,class\nm,1,first\n", MIXED, "line 2: 'first' in column 3 is not a valid INT64"),
+        ("sex,age,class\nm,1,1.5\n", MIXED, "line 2: '1.5' in column 3 is not a valid INT64"),
+        ("1,2,3\n", (TensorSpec("x", "FP32", (-1, 1, -1, -1)),), "is a table, which cannot hold 'x' .*; use .npz"),
         ("1,2,3\n", (TensorSpec("x", "FP32", (4, 3)),), "has 1 rows, and the model takes 4 at once"),
-        ("300\n", (TensorSpec("x", "UINT8", (-1, 1)),), "line 1: '300' in column 1 is no UINT8"),
+        ("300\n", (TensorSpec("x", "UINT8", (-1, 1)),), "line 1: '300' in column 1 is not a valid UINT8"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(file: Path, text: str, inputs: tuple[TensorSpec, ...], sentence: str) -> None:
@@ -122,7 +122,7 @@ def test_arrays_by_name(tmp_path: Path) -> None:
             {"age": np.ones((1, 1)), "sex": np.array([["m"]] * 2), "class": np.ones(2)},
             "another number of rows for each",
         ),
-        ({"age": np.array([[object()]], dtype=object)}, "is no NPZ file of numbers and text"),
+        ({"age": np.array([[object()]], dtype=object)}, "is not an NPZ file of numbers and text"),
     ],
 )
 def test_arrays_that_do_not_fit_are_a_sentence(tmp_path: Path, arrays: dict[str, Any], sentence: str) -> None:

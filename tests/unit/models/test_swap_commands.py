@@ -12,7 +12,7 @@ import pytest
 
 from mlpatterns import Conflict, HotSwap, OnnxModel, RegistryDown, Unavailable
 from mlpatterns.base import Wrapper
-from mlpatterns.models import located
+from mlpatterns.models import files
 from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.hot_swap import SwapTo
 from mlpatterns.predictor import Caller, Health, Predictor, Runtime
@@ -225,7 +225,7 @@ def test_a_newer_command_ends_one_that_still_loads_which_has_changed_nothing(rel
             early = asyncio.create_task(it.command("swap", SwapTo(3)))
             await doors.until(1, 3)
             assert (await it.command("swap", SwapTo(2))).version == 2
-            with pytest.raises(Conflict, match="another command came meanwhile"):
+            with pytest.raises(Conflict, match="another command came in the meantime"):
                 await early
             await it.looked()
             assert await it.answer() == ("2", 60.0)
@@ -362,7 +362,7 @@ def remember(monkeypatch: pytest.MonkeyPatch) -> None:
         with closing(DatabaseConnection(settings.registry_url)) as asker:
             return find(asker, reference)
 
-    monkeypatch.setattr(located, "cached_answer", known)
+    monkeypatch.setattr(files, "cached_answer", known)
 
 
 # ---- without a registry ----

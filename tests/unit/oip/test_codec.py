@@ -457,7 +457,7 @@ def test_json_cut_by_its_header_is_malformed() -> None:
 
 def test_a_raw_boolean_is_0_or_1() -> None:
     assert read_raw("BOOL", b"\x00\x01", [2]).tolist() == [False, True]
-    with refused("input 'x' has a byte that is no BOOL; each must be 0 or 1"):
+    with refused("input 'x' has a byte that is not a BOOL; each must be 0 or 1"):
         read_raw("BOOL", b"\x00\x02", [2])
 
 
@@ -551,7 +551,7 @@ def test_an_answer_may_be_raw_json_or_both() -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_what_json_cannot_say_is_refused_but_goes_raw(value: float, dtype: type) -> None:
     response = answer({"y": np.array([1, value], dtype)})
-    with refused("output 'y' holds NaN or infinity, which JSON cannot say; ask for binary output", InternalError):
+    with refused("output 'y' holds NaN or infinity, which JSON cannot express; ask for binary output", InternalError):
         encode_response(response)
     body, length = encode_response(response, None, BinaryOutputs(True))
     assert np.frombuffer(body[length:], dtype).tobytes() == response.outputs["y"].tobytes()

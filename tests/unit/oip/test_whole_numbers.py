@@ -49,8 +49,8 @@ def test_a_large_one_with_a_point_is_exact(value: str) -> None:
 @pytest.mark.parametrize(
     ("datatype", "value", "words"),
     [
-        ("INT64", "1.5", "has 1.5, which is no integer"),
-        ("UINT8", "1e-1", "has 0.1, which is no integer"),
+        ("INT64", "1.5", "has 1.5, which is not an integer"),
+        ("UINT8", "1e-1", "has 0.1, which is not an integer"),
         ("INT64", "9223372036854775808.0", "does not fit INT64"),
         ("UINT64", "-1.0", "does not fit UINT64|expected an integer >= 0"),
         ("INT8", "128.0", "does not fit INT8|expected an integer <= 127"),

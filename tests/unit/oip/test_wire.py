@@ -37,7 +37,7 @@ def told(body: bytes, length: int | None = None, model: ModelMetadata = NUMBERS)
 
 @pytest.mark.parametrize("text", [r'["\ud800"]', r'["a\udc00b"]', r'["\\\ud83d\u0041"]', r'["\ud83d\ude00\udbff "]'])
 def test_half_a_surrogate_pair_is_called_by_its_name(text: str) -> None:
-    assert "half of a surrogate pair, which is no character" in told(request(text, "BYTES", "[1,1]"), None, TEXT)
+    assert "half of a surrogate pair, which is not a character" in told(request(text, "BYTES", "[1,1]"), None, TEXT)
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.integers(0xD800, 0xDFFF))
@@ -57,8 +57,8 @@ def test_and_is_found_between_whatever_stands_around_it(before: str, after: str,
         ("[1,2,3]", "[1,2]", "its shape [1, 2] has 2 elements, but data has 3"),
         (f"[{'1,' * 99}1]", "[1,2]", "data has more elements than its shape [1, 2] says"),
         ("[1,2,]", "[1,2]", "trailing comma in array"),
-        ('"AAAA"', "[1,2]", "data is no list; it must be a flat list"),
-        ('{"b64":"AAAA"}', "[1,2]", "data is no list"),
+        ('"AAAA"', "[1,2]", "data is not a list; it must be a flat list"),
+        ('{"b64":"AAAA"}', "[1,2]", "data is not a list"),
         ("[NaN,1]", "[1,2]", "JSON, which has no NaN"),
         ("[-Infinity,1]", "[1,2]", "JSON, which has no -Infinity"),
     ],

@@ -67,7 +67,7 @@ def test_weights_are_relative() -> None:
         ({"a": float("nan"), "b": 1}, "the weight of 'a' must be from 0 to 1e12, not nan"),
         ({"a": float("inf"), "b": 1}, "the weight of 'a' must be from 0 to 1e12, not inf"),
         ({"a": 0, "b": 0}, "one of the weights must be greater than 0"),
-        ({"a": 1, "b": 1e6}, "the weight of 'a' is less than one bucket of 10000; give it 0 or more of the sum"),
+        ({"a": 1, "b": 1e6}, "the weight of 'a' is less than one bucket of 10000; give it 0 or a larger share"),
     ],
 )
 def test_what_are_no_weights_is_said(weights: dict[str, float], sentence: str) -> None:

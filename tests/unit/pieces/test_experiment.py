@@ -45,7 +45,7 @@ def told(number: int, value: Any, at: float, name: str = "converted") -> Feedbac
 def people(records: Sequence[Record], feedback: Sequence[Feedback] = ()) -> Population:
     found = Population(PATH, ("a", "b"))
     found.expose(records)
-    found.tell(feedback)
+    found.add_feedback(feedback)
     return found
 
 
@@ -163,7 +163,7 @@ def test_predictions_are_forgotten_when_nothing_more_can_count_and_users_are_not
     found.expose([record(n, "u", "a", 50.0 * n) for n in range(5)])
     assert found.units["u"].requests == [0.0, 50.0, 100.0]
     found.forget(3600.0 + 100.0 + 101.0)
-    found.tell([told(0, 1, 1.0), told(3, 1, 2.0)])
+    found.add_feedback([told(0, 1, 1.0), told(3, 1, 2.0)])
     assert values(found, Metric("converted", window=100.0)) == {"a": [1.0], "b": []}
     assert len(found._of) == 2
 
@@ -179,10 +179,10 @@ def test_a_metric_that_cannot_be_measured_is_refused(wrong: dict[str, Any]) -> N
 def test_what_is_told_anew_replaces_and_what_comes_before_its_record_waits_for_it() -> None:
     metric = Metric("converted", per_user="sum")
     found = people([record(1, "u", "a", 0.0)], [told(1, 1, 1.0), told(2, 1, 1.0)])
-    found.tell([told(1, 5, 2.0)])
+    found.add_feedback([told(1, 5, 2.0)])
     assert values(found, metric)["a"] == [5.0]
     found.expose([record(1, "u", "a", 0.0), record(2, "v", "a", 0.0)])
-    found.tell([])
+    found.add_feedback([])
     assert values(found, metric)["a"] == [5.0, 1.0]
     assert found.exposures == 2
 
@@ -214,7 +214,7 @@ async def fill(runtime: AppRuntime, rates: dict[str, float], users: int, share: 
         records.append(record(n, f"u{n}", arm, now, source="s", count=counts[arm]))
         feedback.append(told(n, chance.random() < rates[arm], now + 1))
     await store.write(records)
-    await store.tell(feedback)
+    await store.add_feedback(feedback)
 
 
 async def state(root: Experiment) -> ExperimentState:

@@ -302,7 +302,7 @@ def test_a_part_that_is_cancelled_from_inside_is_an_internal_error_and_not_a_can
     root = FanOut({name: CancelsItself(name) if name == "odd" else CountingModel(name) for name in names})
 
     async def work() -> None:
-        with pytest.raises(InternalError, match="stage 'odd': this part was cancelled from inside"):
+        with pytest.raises(InternalError, match="stage 'odd': this part cancelled itself"):
             await root.predict(request([[1.0]]))
 
     run(work, root)
@@ -478,7 +478,7 @@ def test_a_late_part_that_takes_other_inputs_is_said_once_and_the_whole_is_not_r
         ({"parts": {"a,b": CountingModel()}}, "no comma"),
         ({"parts": {"a": CountingModel()}, "combine": best}, "go together"),
         ({"parts": {"a": CountingModel()}, "outputs": BEST}, "go together"),
-        ({"parts": {"a": CountingModel()}, "combine": best, "outputs": BEST, "primary_output": "x"}, "none of the"),
+        ({"parts": {"a": CountingModel()}, "combine": best, "outputs": BEST, "primary_output": "x"}, "not one of the"),
         ({"parts": {"a": CountingModel()}, "on_failure": "maybe"}, "'fail' or 'partial'"),
     ],
 )

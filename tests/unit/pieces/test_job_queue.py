@@ -139,7 +139,7 @@ def test_an_attempt_that_takes_too_long_ends_and_counts(home: Path) -> None:
     async def work() -> None:
         async with serving(home, JobQueue(model, max_run=0.05, max_attempts=2, backoff=0.005)) as http:
             ended = await job_ended(http, await begun(http))
-            assert ended["error"] == "the job was not done within its time"
+            assert ended["error"] == "the job was not finished within its time"
         assert (model.calls, model.cancelled) == (2, 2)
 
     asyncio.run(work())

@@ -125,7 +125,7 @@ def test_too_much_at_once_is_a_413() -> None:
     async def work(http: httpx.AsyncClient) -> None:
         answer = await http.post("/feedback", json=[{"prediction_id": "x", "name": "label", "value": 1}] * 1001)
         assert answer.status_code == 413
-        assert answer.json() == {"error": "feedback comes 1000 at once at most, not 1001"}
+        assert answer.json() == {"error": "at most 1000 pieces of feedback can be sent at once, not 1001"}
 
     run(app(), work)
 
@@ -135,7 +135,7 @@ def test_a_log_that_is_only_written_to_takes_none_and_says_so(tmp_path: Path) ->
         which = await predicted(http)
         answer = await http.post("/feedback", json={"prediction_id": which, "name": "label", "value": 1})
         assert answer.status_code == 415
-        assert "only written to" in answer.json()["error"]
+        assert "cannot be read" in answer.json()["error"]
 
     run(app((tmp_path / "log.jsonl").as_uri()), work)
 
@@ -188,7 +188,7 @@ def test_a_record_that_another_process_has_not_written_yet_is_waited_for(tmp_pat
             telling = asyncio.create_task(other.post("/feedback", json=body))
             assert (await telling).status_code == 200
         store: Any = await open_store(LogStore, url)
-        (told,) = (await store.told()).feedback
+        (told,) = (await store.read_feedback()).feedback
         assert isinstance(told, Feedback)
         await store.close()
 

@@ -10,7 +10,7 @@ import pytest
 
 from mlpatterns import Monitor, Settings, running
 from mlpatterns.stores import open_store
-from mlpatterns.stores.monitor import Checkpoint, MonitorStore, Window
+from mlpatterns.stores.monitor import MonitorCheckpoint, MonitorStore, Window
 from mlpatterns.testing import CountingModel, client
 from mlpatterns.user_errors import CompositionError, SettingsError
 
@@ -26,7 +26,7 @@ def test_options_out_of_their_range_are_refused(options: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"log": "file:///tmp/x.jsonl"}, "no LogStore at file://"),
+        ({"log": "file:///tmp/x.jsonl"}, "no LogStore for file://"),
         ({"alert_url": "ftp://x"}, "alert_url must be an http"),
     ],
 )
@@ -46,7 +46,7 @@ def test_what_was_found_is_read_from_the_store_by_any_process(tmp_path: Path) ->
         settings = Settings(home=tmp_path)
         store: MonitorStore = await open_store(MonitorStore, settings.monitor_url)  # type: ignore[type-abstract]
         await store.claim("counting", "another")
-        await store.save("counting", Checkpoint(), [window], holder="another", tell=False)
+        await store.save("counting", MonitorCheckpoint(), [window], holder="another", notify=False)
         await store.close()
         app = Monitor(CountingModel())
         async with client(app, settings=Settings(home=tmp_path, programs="off")) as http:

@@ -77,7 +77,7 @@ def test_a_detector_that_gives_no_score_a_row_is_an_error() -> None:
         def answer(self, request: InferenceRequest) -> InferenceResponse:
             return InferenceResponse({"probabilities": np.zeros((1, 1), np.float32)}, self.name, "1")
 
-    with pytest.raises(InternalError, match="does not give one score a row"):
+    with pytest.raises(InternalError, match="does not give one score for each row"):
         ask(beside(Short("detector")), [[1.0], [2.0]])
 
 

@@ -38,7 +38,7 @@ def test_what_a_command_does_not_say_stays() -> None:
 @pytest.mark.parametrize(
     ("told", "sentence"),
     [
-        ({"thresholds": {"rose": 0.5}}, "there is no part 'rose'; there is setosa, versicolor"),
+        ({"thresholds": {"rose": 0.5}}, "there is no part 'rose'; the parts are setosa, versicolor"),
         ({"active": {"rose": True}}, "there is no part 'rose'"),
         ({"thresholds": {"setosa": 1.01}}, "must be from 0 to 1, not 1.01"),
         ({"thresholds": {"setosa": float("nan")}}, "must be from 0 to 1"),

@@ -163,7 +163,7 @@ def test_two_caches_of_one_url_share_what_the_same_model_answered_and_nothing_el
 def test_the_store_is_the_one_of_the_settings_unless_it_is_named() -> None:
     async def work() -> None: ...
 
-    with pytest.raises(SettingsError, match="no CacheStore at nowhere://; there is memory://"):
+    with pytest.raises(SettingsError, match="there is no CacheStore for nowhere://; use memory://"):
         run(work, PredictionCache(CountingModel()), settings=Settings(cache="nowhere://"))
     run(work, PredictionCache(CountingModel(), store="memory://"), settings=Settings(cache="nowhere://"))
 
@@ -766,7 +766,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
         ("memory://host", "has no address"),
         ("memory://?max_entries=0", "max_entries must be a whole number"),
         ("memory://?max_bytes=64MB", "KiB, MiB or GiB"),
-        ("memory://?entries=1", "has no option 'entries'; there is max_entries, max_bytes"),
+        ("memory://?entries=1", "has no option 'entries'; the options are max_entries, max_bytes"),
         ("memory://?max_entries", "NAME=VALUE"),
         ("memory://?max_entries=1&max_entries=2", "twice"),
     ],

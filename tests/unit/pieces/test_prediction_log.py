@@ -240,7 +240,7 @@ def test_a_redacted_column_of_a_tensor_that_is_too_large_leaves_no_digest(sink: 
 
 
 def test_a_name_to_redact_that_nothing_has_refuses_the_start() -> None:
-    with pytest.raises(CompositionError, match="nothing called 'agee' to redact in the log; there is age, input"):
+    with pytest.raises(CompositionError, match="nothing called 'agee' to redact in the log; the names are age, input"):
         asks(PredictionLog(CountingModel(fields=("age",)), sink="memory://", redact=("agee",)))
 
 
@@ -257,7 +257,7 @@ def test_while_it_is_not_known_what_to_redact_no_tensor_is_kept(sink: Sink, capl
 
     asks(PredictionLog(Late(fields=("age",)), redact=("agee",)), request([[1.0]]))
     assert (sink.records[0].inputs, sink.records[0].outputs) == (None, None)
-    assert "keeps no tensors: nothing is called 'agee'" in caplog.text
+    assert "logs no tensors: there is nothing called 'agee'" in caplog.text
 
 
 def test_an_image_and_a_tensor_that_is_too_large_leave_size_and_digest(sink: Sink) -> None:
@@ -421,5 +421,5 @@ def test_options_out_of_their_range_are_refused(options: dict[str, Any]) -> None
 
 
 def test_a_sink_of_an_unknown_kind_refuses_the_start_with_what_there_is() -> None:
-    with pytest.raises(UserError, match="no LogSink at kafka://; there is"):
+    with pytest.raises(UserError, match="there is no LogSink for kafka://; use"):
         asks(PredictionLog(CountingModel(), sink="kafka://host"))

@@ -387,7 +387,7 @@ def test_a_log_that_is_only_written_to_has_no_report(monkeypatch: pytest.MonkeyP
 
     async def work(_: AppRuntime) -> None:
         monkeypatch.setattr(shadow._queries, "_store", None)
-        with pytest.raises(Unsupported, match="only written to"):
+        with pytest.raises(Unsupported, match="cannot be read"):
             await told(shadow)
 
     run(shadow, work)

@@ -382,8 +382,8 @@ def test_another_replica_follows_within_a_second(tmp_path: Path) -> None:
     [
         ({"weights": {"a": 1}}, "each of the arms"),
         ({"weights": {"a": 0, "b": 0}}, "greater than 0"),
-        ({"sticky_by": "session-id"}, "an id that opens nothing"),
-        ({"sticky_by": "Authorization"}, "an id that opens nothing"),
+        ({"sticky_by": "session-id"}, "an id that grants no access"),
+        ({"sticky_by": "Authorization"}, "an id that grants no access"),
         ({"sticky_by": "content-length"}, "cannot be read"),
         ({"sticky_by": "no header"}, "cannot be read"),
     ],

@@ -165,7 +165,7 @@ def test_a_model_of_several_inputs_needs_a_table_of_theirs(tmp_path: Path) -> No
 
 
 def test_what_a_database_says_of_itself_does_not_reach_who_asks(tmp_path: Path) -> None:
-    (tmp_path / "items.db").write_text("this is no database" * 100)
+    (tmp_path / "items.db").write_text("this is not a database" * 100)
     job = BatchJob(CountingModel(), source=f"sqlite:///{tmp_path / 'items.db'}")
 
     async def main() -> None:
@@ -173,7 +173,7 @@ def test_what_a_database_says_of_itself_does_not_reach_who_asks(tmp_path: Path) 
             for asked in (job._state(None, CALLER), job._failures(FailuresQuery(), CALLER)):
                 with pytest.raises(Unavailable) as caught:
                     await asked
-                assert str(caught.value) == "the results do not answer; try again later"
+                assert str(caught.value) == "the store of the results does not answer; try again later"
 
     asyncio.run(main())
 

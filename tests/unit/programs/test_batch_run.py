@@ -144,7 +144,7 @@ def test_a_page_of_which_all_rows_fail_writes_none() -> None:
 
 def test_a_model_that_fails_at_every_row_ends_the_run() -> None:
     sink = ListSink()
-    with pytest.raises(Unavailable, match="100 rows one after the other"):
+    with pytest.raises(Unavailable, match="100 rows in succession"):
         ran(FlakyModel(error=InternalError("broken"), fields=("a", "b")), ListSource(NUMBERS), sink)
     assert sink.rows == []
 
@@ -278,7 +278,7 @@ class Swapped(CountingModel):
 
 def test_a_model_that_changes_amid_a_run_ends_it() -> None:
     sink = ListSink()
-    with pytest.raises(Conflict, match="another model answers"):
+    with pytest.raises(Conflict, match="the model has changed since"):
         ran(Swapped(fields=("a", "b")), ListSource(NUMBERS), sink)
     assert len(sink.rows) == 256
 

@@ -15,7 +15,7 @@ from mlpatterns.predictor import InferenceRequest
 from mlpatterns.programs.job_worker import JobWorker
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
-from mlpatterns.stores.jobs import Bounds, Claimed, Finish, Job, NewJob, Wish
+from mlpatterns.stores.jobs import Bounds, ClaimRequest, ClaimResult, Finish, Job, NewJob
 from mlpatterns.stores.jobs_sqlite import SqliteJobs
 from mlpatterns.tensors import encode_request
 from mlpatterns.testing import CountingModel, SlowModel, request
@@ -91,11 +91,11 @@ def test_a_store_that_is_down_for_a_while_is_asked_again_and_results_are_kept_un
         claim, real_finish = store.claim, store.finish
         refused = {"claim": 1, "finish": 2}
 
-        async def shaky_claim(queue: str, wish: Wish) -> Claimed:
+        async def shaky_claim(queue: str, wanted: ClaimRequest) -> ClaimResult:
             if refused["claim"]:
                 refused["claim"] -= 1
                 raise Unavailable("it is down")
-            return await claim(queue, wish)
+            return await claim(queue, wanted)
 
         async def shaky_finish(queue: str, finish: Finish) -> bool:
             if refused["finish"]:

@@ -270,7 +270,7 @@ def test_labels_that_come_later_count_once_in_the_window_that_is_open_then(tmp_p
         assert (await case.found(written))[0].labelled == 0
         told = [Feedback(record.prediction_id, "label", 0, BEGAN + 500) for record in written[:100]]
         others = [Feedback("nobody", "label", 0, BEGAN), Feedback(written[0].prediction_id, "liked", True, BEGAN)]
-        await case.log.tell([*told, *others])
+        await case.log.add_feedback([*told, *others])
         await case.look()
         await case.look()
         found = await case.found(records(150, seed=1, began=BEGAN + 2000))

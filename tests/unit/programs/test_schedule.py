@@ -32,5 +32,5 @@ def test_the_next_time(expression: str, now: str, then: str) -> None:
     "expression", ["", "* * * *", "60 * * * *", "every hour", "* * * * * *", "0 0 30 2 *", "@hourly"]
 )
 def test_what_never_comes_is_refused(expression: str) -> None:
-    with pytest.raises(SettingsError, match="no cron expression"):
+    with pytest.raises(SettingsError, match="not a cron expression"):
         check_cron(expression)

@@ -161,7 +161,7 @@ def test_without_a_driver_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, sc
 
 @pytest.mark.parametrize("url", ["postgresql://ann:s3cret@db:port/models", "mysql://ann:s3cret@db/models?no_option=1"])
 def test_a_url_that_a_driver_cannot_read_is_a_sentence_without_its_password(url: str) -> None:
-    with pytest.raises(UserError, match="is no database URL") as caught:
+    with pytest.raises(UserError, match="is not a database URL") as caught:
         asked(url)
     assert "s3cret" not in str(caught.value)
 

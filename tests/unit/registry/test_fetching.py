@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mlpatterns.model_db.artifacts import publish
 from mlpatterns.registry.fetching import FetchAbandoned, fetch_files
 from mlpatterns.registry.files import FileEntry, Manifest
-from mlpatterns.registry.threads import started
+from mlpatterns.registry.threads import start_thread
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects_file import FileObjects
 from mlpatterns.stores.objects_s3 import S3Objects
@@ -84,7 +84,7 @@ def test_a_fetch_that_nobody_waits_for_any_more_ends_and_leaves_nothing(
 
     chunks = S3Objects.chunks
     monkeypatch.setattr(S3Objects, "chunks", endless)
-    fetching = started(lambda: fetch_files(s3_bucket, answer, what="shapes:1", home=home, stop=stop), "fetch")
+    fetching = start_thread(lambda: fetch_files(s3_bucket, answer, what="shapes:1", home=home, stop=stop), "fetch")
     assert began.wait(10)
     assert not fetching.done()
     stop.set()
@@ -99,7 +99,7 @@ def test_an_outage_is_a_sentence_where_nothing_is_kept(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ArtifactsDown) as caught:
         fetch(s3_bucket, answer, home)
-    assert str(caught.value) == f"shapes:1 cannot be fetched: {s3_bucket} does not answer as it should"
+    assert str(caught.value) == f"shapes:1 cannot be fetched: {s3_bucket} gives an unexpected answer"
     assert list((home / "cache" / "artifacts").iterdir()) == []
 
 

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.registry.files import bare, beside, dump_manifest, dump_metadata, load_metadata, verify
+from mlpatterns.registry.files import (
+    dump_manifest,
+    dump_metadata,
+    load_metadata,
+    metadata_path,
+    unregistered_files,
+    verify,
+)
 from mlpatterns.user_errors import ModelFileError
 
 
@@ -143,7 +150,7 @@ def test_equal_files_have_equal_manifests_in_whatever_order() -> None:
 def test_a_bare_file_is_named_for_its_stem_and_versioned_by_its_digest(tmp_path: Path) -> None:
     path = tmp_path / "my model.onnx"
     path.write_bytes(b"graph")
-    files = bare(path)
+    files = unregistered_files(path)
     sha256 = hashlib.sha256(b"graph").hexdigest()
     assert (files.name, files.version, files.sha256) == ("my_model", sha256[:12], sha256)
     assert (files.folder, files.metadata) == (None, None)
@@ -152,32 +159,32 @@ def test_a_bare_file_is_named_for_its_stem_and_versioned_by_its_digest(tmp_path:
 def test_metadata_beside_a_bare_file_belong_to_it(tmp_path: Path) -> None:
     path = tmp_path / "my.model.onnx"
     path.write_bytes(b"graph")
-    assert beside(path) == tmp_path / "my.model.metadata.json"
-    beside(path).write_bytes(dump_metadata(metadata("FP32", None)))
-    assert bare(path).metadata == metadata("FP32", None)
-    beside(path).write_text("[]")
+    assert metadata_path(path) == tmp_path / "my.model.metadata.json"
+    metadata_path(path).write_bytes(dump_metadata(metadata("FP32", None)))
+    assert unregistered_files(path).metadata == metadata("FP32", None)
+    metadata_path(path).write_text("[]")
     with pytest.raises(ModelFileError, match=r"^my\.model\.metadata\.json does not describe a model"):
-        bare(path)
+        unregistered_files(path)
 
 
 def test_a_copy_keeps_the_version_of_the_registry_and_another_file_in_its_place_does_not(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"graph")
-    beside(path).write_bytes(dump_metadata(metadata("FP32", None), hashlib.sha256(b"graph").hexdigest()))
-    assert bare(path).version == "1"
+    metadata_path(path).write_bytes(dump_metadata(metadata("FP32", None), hashlib.sha256(b"graph").hexdigest()))
+    assert unregistered_files(path).version == "1"
     path.write_bytes(b"another")
-    assert bare(path).version == hashlib.sha256(b"another").hexdigest()[:12]
-    assert bare(path).metadata == metadata("FP32", None)
-    beside(path).write_text(beside(path).read_text().replace('"sha256": "', '"sha256": 5, "was": "'))
+    assert unregistered_files(path).version == hashlib.sha256(b"another").hexdigest()[:12]
+    assert unregistered_files(path).metadata == metadata("FP32", None)
+    metadata_path(path).write_text(metadata_path(path).read_text().replace('"sha256": "', '"sha256": 5, "was": "'))
     with pytest.raises(ModelFileError, match=r"^m\.metadata\.json does not describe a model"):
-        bare(path)
+        unregistered_files(path)
 
 
 def test_a_bare_file_that_is_missing_or_a_folder_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="there is no model file"):
-        bare(tmp_path / "nothing.onnx")
+        unregistered_files(tmp_path / "nothing.onnx")
     with pytest.raises(ModelFileError, match="is not a file"):
-        bare(tmp_path)
+        unregistered_files(tmp_path)
 
 
 def test_reading_model_files_needs_neither_training_nor_database_libraries() -> None:

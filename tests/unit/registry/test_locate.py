@@ -71,7 +71,7 @@ def test_a_file_is_located_without_any_registry(tmp_path: Path) -> None:
 
 
 def test_text_that_is_no_reference_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no model reference"):
+    with pytest.raises(UserError, match="is not a model reference"):
         locate("shapes:latest", Settings(home=tmp_path))
 
 

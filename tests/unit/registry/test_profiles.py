@@ -42,7 +42,7 @@ def test_of_a_model_file_it_lies_beside_the_file(tmp_path: Path) -> None:
 def test_what_is_no_profile_is_refused(tmp_path: Path, content: bytes) -> None:
     files = ModelFiles(tmp_path / "iris.onnx", None, "", "iris", "abc")
     profile_file(files).write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"iris: profile\.json is no profile of this model; train it again"):
+    with pytest.raises(ModelFileError, match=r"iris: profile\.json is not a profile of this model; train it again"):
         read_profile(files)
 
 

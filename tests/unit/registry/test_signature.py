@@ -37,8 +37,8 @@ BEFORE = Signature((X,), (Y,), "y", ("no", "yes"))
         ({"inputs": (replace(X, missing=True),)}, "its inputs: 'x' accepts missing values, and did not"),
         ({"inputs": (replace(X, content="image"),)}, "its inputs: 'x' holds a image, and held a tensor"),
         ({"outputs": (replace(Y, shape=(-1, 3)),)}, "its outputs: 'y' is FP32 [-1, 3], and was FP32 [-1, 2]"),
-        ({"labels": ("yes", "no")}, "its labels are others: number 0 is 'yes', and was 'no'"),
-        ({"labels": ()}, "its labels are others: none, and were no, yes"),
+        ({"labels": ("yes", "no")}, "its labels differ: number 0 is 'yes', and was 'no'"),
+        ({"labels": ()}, "its labels differ: none, and were no, yes"),
         ({"primary_output": "z"}, "its primary output is 'z', and was 'y'"),
     ],
 )
@@ -77,18 +77,18 @@ def test_a_signature_is_read_without_the_model(placed: tuple[Settings, VersionFi
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("metadata.json", b"{}", "shapes:1 takes and gives is not known: its metadata.json does not match its SHA-256"),
-        ("manifest.json", b"{}", "shapes:1 takes and gives is not known: its manifest.json does not match its SHA-256"),
-        ("metadata.json", b" " * 9999, "shapes:1 takes and gives is not known: a file does not match its SHA-256"),
+        ("metadata.json", b"{}", "the signature of shapes:1 is unknown: its metadata.json does not match its SHA-256"),
+        ("manifest.json", b"{}", "the signature of shapes:1 is unknown: its manifest.json does not match its SHA-256"),
+        ("metadata.json", b" " * 9999, "the signature of shapes:1 is unknown: a file does not match its SHA-256"),
         (
             "metadata.json",
             None,
-            "shapes:1 takes and gives is not known: its files are not below the setting `artifacts`",
+            "the signature of shapes:1 is unknown: its files are not below the setting `artifacts`",
         ),
         (
             "manifest.json",
             None,
-            "shapes:1 takes and gives is not known: its files are not below the setting `artifacts`",
+            "the signature of shapes:1 is unknown: its files are not below the setting `artifacts`",
         ),
     ],
 )

@@ -34,5 +34,5 @@ def test_the_file_of_a_url_is_relative_with_three_slashes_and_absolute_with_four
 def test_a_malformed_port_is_a_sentence_without_the_password() -> None:
     with pytest.raises(UserError) as caught:
         engine("postgresql://ann:s3cret@db:port/models")
-    assert "is no database URL" in str(caught.value)
+    assert "is not a database URL" in str(caught.value)
     assert "s3cret" not in str(caught.value)

@@ -10,7 +10,7 @@ from mlpatterns.model_db.importing import import_file
 from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.registry.digests import identity_of
-from mlpatterns.registry.files import bare, digest
+from mlpatterns.registry.files import digest, unregistered_files
 from mlpatterns.registry.loader import load_model
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.weights import weight_contents
@@ -51,9 +51,9 @@ def test_from_the_registry_it_comes_with_its_weights_and_answers_as_it_did(
 ) -> None:
     exported = source(tmp_path, "m", 2.0, location)
     import_file(exported, "m", settings=settings)
-    loaded = load_model("m", goal, settings=settings, sha256=bare(exported).sha256)
+    loaded = load_model("m", goal, settings=settings, sha256=unregistered_files(exported).sha256)
     assert names(goal) == sorted([location, "m.golden.json", "m.metadata.json", "m.onnx"])
-    assert loaded.sha256 == bare(loaded.model).sha256 == locate("m", settings).sha256
+    assert loaded.sha256 == unregistered_files(loaded.model).sha256 == locate("m", settings).sha256
     assert answered(loaded.model)[0] == 6.0
 
 
@@ -130,13 +130,13 @@ def test_by_an_address_its_weights_come_too_and_belong_to_its_digest(
     tmp_path: Path, settings: Settings, goal: Path
 ) -> None:
     exported = source(tmp_path, "m", 2.0, "deep/weights.bin")
-    loaded = load_model(exported.as_uri(), goal, settings=settings, sha256=bare(exported).sha256)
+    loaded = load_model(exported.as_uri(), goal, settings=settings, sha256=unregistered_files(exported).sha256)
     assert answered(loaded.model)[0] == 6.0
     with pytest.raises(ModelFileError, match=r"has the SHA-256 \w+ with its weights, not"):
         load_model(exported.as_uri(), goal, settings=settings, sha256=digest(exported))
     exported.with_name("deep").rename(tmp_path / "elsewhere")
     with pytest.raises(ModelFileError, match="cannot be read"):
-        load_model(exported.as_uri(), goal, settings=settings, sha256=bare(loaded.model).sha256)
+        load_model(exported.as_uri(), goal, settings=settings, sha256=unregistered_files(loaded.model).sha256)
 
 
 def test_what_the_registry_has_is_held_against_its_digest_at_every_load(tmp_path: Path, settings: Settings) -> None:
@@ -148,7 +148,7 @@ def test_what_the_registry_has_is_held_against_its_digest_at_every_load(tmp_path
 
 def test_weights_that_change_between_check_and_load_are_not_served(tmp_path: Path) -> None:
     path = source(tmp_path, "m", 2.0)
-    files = bare(path)
+    files = unregistered_files(path)
     weighted(path, 5.0)
     with pytest.raises(ModelFileError, match=r"m: weights\.bin was changed while it was read; try again"):
         open_session(files, "m", SessionConfig(), 1)
@@ -157,4 +157,4 @@ def test_weights_that_change_between_check_and_load_are_not_served(tmp_path: Pat
 def test_a_file_of_weights_may_be_empty(tmp_path: Path) -> None:
     path = source(tmp_path, "m", 2.0)
     path.with_name("weights.bin").write_bytes(b"")
-    assert weight_contents(bare(path)) == {"weights.bin": b""}
+    assert weight_contents(unregistered_files(path)) == {"weights.bin": b""}

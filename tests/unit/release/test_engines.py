@@ -56,7 +56,7 @@ def test_one_that_does_not_answer_is_named(put: Put) -> None:
         find_engine()
     with pytest.raises(UserError, match=r"^docker is here but does not answer; start or install docker, or"):
         find_engine("docker")
-    with pytest.raises(UserError, match=r"'kaniko' builds no images here; --builder takes docker, podman, buildah"):
+    with pytest.raises(UserError, match=r"'kaniko' cannot build images here; --builder takes docker, podman, buildah"):
         find_engine("kaniko")
 
 
@@ -73,7 +73,7 @@ def test_the_size_of_buildahs_image_is_that_of_its_layers(put: Put, tmp_path: Pa
 
 def test_a_build_that_fails_is_told_by_its_last_lines(put: Put, tmp_path: Path) -> None:
     put("podman", build="seq 100; echo no space left >&2; exit 3")
-    with pytest.raises(UserError, match=r"podman could not build shop:1; the last it wrote:\n82\n") as told:
+    with pytest.raises(UserError, match=r"podman could not build shop:1; its last output:\n82\n") as told:
         find_engine().build(tmp_path, "shop:1")
     assert str(told.value).endswith("100\nno space left")
 

@@ -39,7 +39,9 @@ def test_what_files_beside_it_import_counts_and_what_only_others_import_does_not
 
 
 def test_an_import_that_nothing_explains_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"imports nowhere, which mlpatterns does not bring; write a requirements.txt"):
+    with pytest.raises(
+        UserError, match=r"imports nowhere, which mlpatterns does not install; write a requirements.txt"
+    ):
         requirements_of(app(tmp_path, "import nowhere\n"))
 
 

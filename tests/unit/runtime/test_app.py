@@ -296,7 +296,7 @@ def test_an_unknown_control_store_fails_the_start_with_a_sentence() -> None:
         async with running(settings=Settings(control="carrier-pigeon://roof")):
             raise AssertionError("it must not run")
 
-    with pytest.raises(SettingsError, match=r"no ControlStore at carrier-pigeon://; there is .*memory://"):
+    with pytest.raises(SettingsError, match=r"there is no ControlStore for carrier-pigeon://; use .*memory://"):
         asyncio.run(main())
 
 

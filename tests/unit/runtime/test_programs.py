@@ -219,7 +219,7 @@ def test_what_is_apart_is_drawn_and_neither_loaded_nor_needed_to_serve() -> None
 def test_an_app_that_only_works_serves_metrics_and_health_and_starts_no_model() -> None:
     notes: list[str] = []
     app = serve(lambda: {"q": queue(notes), "m": Piece("m", notes)}, settings=SETTINGS)
-    app.works_only = True
+    app.programs_only = True
 
     async def main() -> None:
         async with client(app) as http:
@@ -235,7 +235,7 @@ def test_an_app_that_only_works_serves_metrics_and_health_and_starts_no_model() 
 
 def test_an_app_that_only_works_and_has_no_programs_is_a_users_error() -> None:
     app = serve(lambda: CountingModel("m"), settings=SETTINGS)
-    app.works_only = True
+    app.programs_only = True
 
     async def main() -> None:
         async with app.running():

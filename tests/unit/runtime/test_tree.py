@@ -7,7 +7,7 @@ import pytest
 from mlpatterns.base import BasePredictor
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import leaves_first
-from mlpatterns.runtime.tree import placed
+from mlpatterns.runtime.tree import start_order
 from mlpatterns.user_errors import CompositionError
 
 
@@ -18,7 +18,7 @@ class Apart(BasePredictor):
 
 
 def paths(*roots: tuple[str, Predictor]) -> list[str]:
-    return [path for path, _ in placed(roots)]
+    return [path for path, _ in start_order(roots)]
 
 
 def test_a_path_is_the_keys_of_children_below_the_root_and_leaves_come_first() -> None:

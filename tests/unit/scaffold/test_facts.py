@@ -122,5 +122,5 @@ def test_each_of_several_models_is_looked_at() -> None:
 def test_an_app_that_still_needs_a_registry_is_refused(tmp_path: Path) -> None:
     text = "from mlpatterns import Answers, OnnxModel, serve\napp = serve(lambda: OnnxModel('iris'))\n"
     (tmp_path / "app.py").write_text(text)
-    with pytest.raises(NotOffered, match="names iris@champion in a way that cannot be made a file"):
+    with pytest.raises(NotOffered, match="names iris@champion in a way that cannot be replaced by a file"):
         load_app(tmp_path / "app.py")

@@ -12,7 +12,7 @@ import odd_models
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.references import FileReference, RegisteredReference
-from mlpatterns.registry.files import bare, beside, digest, dump_metadata, load_metadata
+from mlpatterns.registry.files import digest, dump_metadata, load_metadata, metadata_path, unregistered_files
 from mlpatterns.scaffold.models import copy_model, file_name
 from mlpatterns.settings import Settings
 from mlpatterns.user_errors import ModelFileError, SettingsError, UserError
@@ -38,7 +38,7 @@ def test_the_copy_is_the_file_and_its_metadata_say_what_the_graph_says(
     assert (copied.name, copied.origin) == ("my_words", "your file")
     assert sorted(path.name for path in folder.iterdir()) == ["my_words.metadata.json", "my_words.onnx"]
     assert copied.sha256 == digest(folder / "my_words.onnx") == digest(tmp_path / "my words.onnx")
-    written = load_metadata(beside(folder / "my_words.onnx"))
+    written = load_metadata(metadata_path(folder / "my_words.onnx"))
     assert written.inputs == (TensorSpec("word", "BYTES", (-1, 1)),)
     assert (written.primary_output, written.labels) == ("scores", labels)
     assert written.sample is not None
@@ -49,13 +49,13 @@ def test_metadata_that_lie_beside_the_file_come_along(tmp_path: Path, folder: Pa
     path = tmp_path / "logs.onnx"
     odd_models.logarithm(path)
     copy_model(FileReference(path), folder, settings)
-    described = load_metadata(beside(folder / "logs.onnx"))
+    described = load_metadata(metadata_path(folder / "logs.onnx"))
     named = described.__class__(**{
         **{name: getattr(described, name) for name in described.__struct_fields__},
         "inputs": (TensorSpec("x", "FP32", (-1, 2), fields=("length", "width")),),
         "sample": {"x": np.array([[2.0, 3.0]], np.float32)},
     })  # fmt: skip
-    beside(path).write_bytes(dump_metadata(named))
+    metadata_path(path).write_bytes(dump_metadata(named))
     (folder / "again").mkdir()
     again = copy_model(FileReference(path), folder / "again", settings).metadata
     assert again.inputs[0].fields == ("length", "width")
@@ -92,8 +92,8 @@ def test_of_a_registered_model_its_weights_come_too_and_belong_to_its_digest(
     copied = copy_model(RegisteredReference("times"), folder, settings)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names == {"times.onnx", "times.metadata.json", "times.golden.json", "deep/w.bin"}
-    assert copied.sha256 == bare(folder / "times.onnx").sha256 == bare(exported).sha256
-    assert bare(folder / "times.onnx").version == "1"
+    assert copied.sha256 == unregistered_files(folder / "times.onnx").sha256 == unregistered_files(exported).sha256
+    assert unregistered_files(folder / "times.onnx").version == "1"
 
 
 def test_two_models_whose_weights_have_one_name_are_refused(tmp_path: Path, folder: Path, settings: Settings) -> None:
@@ -106,8 +106,12 @@ def test_two_models_whose_weights_have_one_name_are_refused(tmp_path: Path, fold
 @pytest.mark.parametrize(
     ("make", "labels", "said"),
     [
-        (odd_models.texts, ("one",), "the labels are 1, but the model's 'scores' has 2 scores a row"),
-        (odd_models.picture, ("a", "b"), r"the labels are 2, but the model's '\w+' has (\d+ scores a row|the shape)"),
+        (odd_models.texts, ("one",), "the number of labels is 1, but the model's 'scores' has 2 scores a row"),
+        (
+            odd_models.picture,
+            ("a", "b"),
+            r"the number of labels is 2, but the model's '\w+' has (\d+ scores a row|the shape)",
+        ),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(

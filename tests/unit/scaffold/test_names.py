@@ -20,7 +20,7 @@ def test_a_project_is_called_like_its_folder_as_packages_are_called(folder: str,
 
 @pytest.mark.parametrize("folder", ["花", "-a", "a-", "a$b", "a'b", "x" * 65, ""])
 def test_a_folder_whose_name_is_no_name_of_a_package_is_refused(folder: str) -> None:
-    with pytest.raises(UserError, match="is no name for one: use letters of ASCII, digits and dashes") as refused:
+    with pytest.raises(UserError, match="is not a valid one: use letters of ASCII, digits and dashes") as refused:
         project_name(Path("/somewhere") / folder if folder else Path("/"))
     assert "\n" not in str(refused.value)
 

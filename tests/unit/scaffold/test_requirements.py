@@ -19,7 +19,7 @@ def test_what_an_extra_brings_is_asked_for_by_its_extra() -> None:
 
 @pytest.mark.parametrize("module", ["ruff", "nowhere_to_be_found"])
 def test_what_nothing_brings_is_refused(module: str) -> None:
-    with pytest.raises(UserError, match=f"imports {module}, which mlpatterns does not bring"):
+    with pytest.raises(UserError, match=f"imports {module}, which mlpatterns does not install"):
         requirement({module})
 
 

@@ -99,24 +99,24 @@ def test_what_is_no_build_function_is_refused_at_once(given: Any, words: str) ->
 @pytest.mark.parametrize(
     ("built", "words"),
     [
-        (None, r"build\(\) returned None, which is no predictor; return what is to be served"),
+        (None, r"build\(\) returned None, which is not a predictor; return what is to be served"),
         ([], r"build\(\) returned no predictor to serve"),
         ({}, r"build\(\) returned no predictor to serve"),
-        ((CountingModel(),), r"a tuple, which is no predictor; return several in a list"),
-        (CountingModel, r"the class CountingModel, which is no predictor; return one that is made of it: Counting"),
-        ([CountingModel(), Limit], "a list with the class Limit, which is no predictor"),
-        ({"a": CountingModel(), "b": 3}, "a dict with an int, which is no predictor; return a predictor, a list"),
+        ((CountingModel(),), r"a tuple, which is not a predictor; return several in a list"),
+        (CountingModel, r"the class CountingModel, which is not a predictor; return one that is made of it: Counting"),
+        ([CountingModel(), Limit], "a list with the class Limit, which is not a predictor"),
+        ({"a": CountingModel(), "b": 3}, "a dict with an int, which is not a predictor; return a predictor, a list"),
         (
             Estimator(),
-            r"an Estimator, which is no predictor; make a predictor of it with PythonModel\(predict=…, inputs=…, outp",
+            r"an Estimator, which is not a predictor; make a predictor of it with PythonModel\(predict=…, inputs=…",
         ),
-        (lambda rows: rows, r"a function, which is no predictor; make a predictor of it with PythonModel"),
-        ([CountingModel("a"), CountingModel("a")], "two predictors of one name"),
+        (lambda rows: rows, r"a function, which is not a predictor; make a predictor of it with PythonModel"),
+        ([CountingModel("a"), CountingModel("a")], "two predictors with the same name"),
         ({"a b": CountingModel()}, "cannot be served as 'a b'"),
         ({1: CountingModel()}, "cannot be served as 1"),
         (Nameless("n"), "a Nameless, which has no metadata: give it a property `metadata`"),
-        (Own("metadata"), "an Own, which has no metadata: a predictor has; derive it from BasePredictor"),
-        (Own("health", "check"), "an Own, which has no health, check: a predictor has"),
+        (Own("metadata"), "an Own, which has no metadata; derive it from BasePredictor"),
+        (Own("health", "check"), "an Own, which has no health, check; derive it from"),
         (Wrapper(Nameless("n")), "'n' has as its part 'inner' a Nameless, which has no metadata"),
         (Wrapper(Own("stop"), name="w"), "'w' has as its part 'inner' an Own, which has no stop"),  # type: ignore[arg-type]
     ],
@@ -132,7 +132,7 @@ def test_a_coroutine_that_build_returned_is_refused_at_start() -> None:
 
 
 def test_an_app_that_build_returned_is_refused_at_start() -> None:
-    with pytest.raises(CompositionError, match=r"build\(\) returned an App, which is no predictor"):
+    with pytest.raises(CompositionError, match=r"build\(\) returned an App, which is not a predictor"):
         started(lambda: serve(CountingModel))
 
 
@@ -165,7 +165,7 @@ def test_an_error_of_build_itself_is_one_sentence_with_the_traceback_of_the_user
     assert "user_code.py" not in caplog.text  # the frames before it are ours
 
 
-GIVEN = r"a piece wraps predictors, and {} is none; {}"
+GIVEN = r"a piece wraps predictors, and {} is not one; {}"
 
 
 @pytest.mark.parametrize(

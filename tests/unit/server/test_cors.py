@@ -16,8 +16,8 @@ from mlpatterns.server.cors import cross_origin
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, client
 from mlpatterns.user_errors import SettingsError
-from unit.server.desk import Desk
 from unit.server.doubles import iris
+from unit.server.operations_piece import OperationsPiece
 
 ROW = {"data": [[5.1, 3.5, 1.4, 0.2]]}
 SITE = "https://a.example"
@@ -105,7 +105,9 @@ def test_faults_too(code: ErrorCode) -> None:
 
 
 def test_operations_and_pages_too() -> None:
-    for answer in run(Desk(CountingModel()), ("GET", "/job/1", {"headers": FROM}), ("GET", "/docs", {"headers": FROM})):
+    for answer in run(
+        OperationsPiece(CountingModel()), ("GET", "/job/1", {"headers": FROM}), ("GET", "/docs", {"headers": FROM})
+    ):
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, SITE)
 
 

@@ -14,7 +14,7 @@ from mlpatterns.predictor import Caller, Operation
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, SlowModel, client
 from mlpatterns.user_errors import UserError
-from unit.server.desk import Cancel, Desk, Find
+from unit.server.operations_piece import Cancel, Find, OperationsPiece
 
 TOKEN = Settings(admin_token="t0ken")
 ADMIN = {"x-admin-token": "t0ken"}
@@ -29,7 +29,7 @@ def ask(served: Any, *requests: tuple[str, str, dict[str, Any]], **options: Any)
 
 
 def one(method: str, path: str, served: Any = None, **fields: Any) -> httpx.Response:
-    return ask(served or Desk(CountingModel("m")), (method, path, fields), settings=TOKEN)[0]
+    return ask(served or OperationsPiece(CountingModel("m")), (method, path, fields), settings=TOKEN)[0]
 
 
 # ---- where they are -----------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_an_operation_is_at_its_short_and_at_its_long_path(path: str) -> None:
 
 
 def test_the_path_is_made_of_the_names_of_children_and_the_apps_own_limit_is_not_in_it() -> None:
-    served = FanOut({"a": Desk(CountingModel("x")), "b": Desk(CountingModel("y"))}, name="both")
+    served = FanOut({"a": OperationsPiece(CountingModel("x")), "b": OperationsPiece(CountingModel("y"))}, name="both")
     answers = ask(
         served, *(("GET", path, {}) for path in ("/pieces/both/a/job/1", "/pieces/both/b/job/1", "/job/1", "/weights"))
     )
@@ -50,15 +50,15 @@ def test_the_path_is_made_of_the_names_of_children_and_the_apps_own_limit_is_not
 
 
 def test_several_models_share_what_is_unique_among_all_of_them() -> None:
-    served = {"one": Desk(CountingModel()), "two": CountingModel()}
+    served = {"one": OperationsPiece(CountingModel()), "two": CountingModel()}
     answers = ask(served, ("GET", "/weights", {}), ("GET", "/pieces/one/weights", {}))
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
 def test_a_piece_below_two_models_is_one_piece() -> None:
-    desk = Desk(CountingModel())
+    piece = OperationsPiece(CountingModel())
     answers = ask(
-        {"one": desk, "two": FanOut({"p": desk})}, ("GET", "/weights", {}), ("GET", "/pieces/one/weights", {})
+        {"one": piece, "two": FanOut({"p": piece})}, ("GET", "/weights", {}), ("GET", "/pieces/one/weights", {})
     )
     assert [answer.status_code for answer in answers] == [200, 200]
 
@@ -69,7 +69,7 @@ def test_a_short_path_that_another_route_has_is_left_to_it(name: str) -> None:
         return "mine"
 
     kind = Find if "{" in name else type(None)
-    served = Desk(CountingModel("m"), [Operation(name, "query", "public", kind, str, answer)])
+    served = OperationsPiece(CountingModel("m"), [Operation(name, "query", "public", kind, str, answer)])
     there, here = ask(
         served, ("GET", "/metadata", {}), ("GET", f"/pieces/m/{name.replace('{id}', '1')}", {}), settings=TOKEN
     )
@@ -91,18 +91,18 @@ def test_a_short_path_that_another_route_has_is_left_to_it(name: str) -> None:
 def test_an_operation_that_cannot_be_a_path_ends_the_start(name: str, kind: Any, input: Any, words: str) -> None:
     operation = Operation(name, kind, "public", input, str, lambda asked, caller: asked)
     with pytest.raises(UserError, match=words):
-        ask(Desk(CountingModel(), [operation]))
+        ask(OperationsPiece(CountingModel(), [operation]))
 
 
 def test_two_operations_at_one_path_end_the_start() -> None:
-    desk = Desk(CountingModel("m"))
+    piece = OperationsPiece(CountingModel("m"))
     with pytest.raises(UserError, match="two operations would answer GET /pieces/m/weights: rename one of them"):
-        ask(Desk(desk.inner, [desk.operations[1]] * 2))
+        ask(OperationsPiece(piece.inner, [piece.operations[1]] * 2))
 
 
 def test_the_key_of_a_part_with_operations_must_fit_a_path() -> None:
     with pytest.raises(UserError, match="cannot be called 'a/b'"):
-        ask(FanOut({"a/b": Desk(CountingModel())}, name="both"))
+        ask(FanOut({"a/b": OperationsPiece(CountingModel())}, name="both"))
 
 
 # ---- who may ------------------------------------------------------------------------------------------------------
@@ -110,13 +110,13 @@ def test_the_key_of_a_part_with_operations_must_fit_a_path() -> None:
 
 def test_a_command_needs_the_token_and_is_off_without_one() -> None:
     body = {"json": {"weights": {"a": 1}}}
-    desk = Desk(CountingModel())
-    off = ask(desk, ("POST", "/weights", {**body, "headers": ADMIN}))[0]
+    piece = OperationsPiece(CountingModel())
+    off = ask(piece, ("POST", "/weights", {**body, "headers": ADMIN}))[0]
     assert (off.status_code, off.json()["error"]) == (
         401, "commands are off on this server; its setting admin_token turns them on",
     )  # fmt: skip
     none, wrong, right = ask(
-        desk,
+        piece,
         ("POST", "/weights", body),
         ("POST", "/weights", {**body, "headers": {"authorization": "Bearer no"}}),
         ("POST", "/weights", {**body, "headers": ADMIN}),
@@ -129,7 +129,7 @@ def test_a_command_needs_the_token_and_is_off_without_one() -> None:
 def test_what_is_public_needs_a_key_where_the_app_has_keys() -> None:
     settings = Settings(api_keys={"alice": "k"})
     answers = ask(
-        Desk(CountingModel()),
+        OperationsPiece(CountingModel()),
         ("GET", "/weights", {}),
         ("GET", "/weights", {"headers": {"x-api-key": "k"}}),
         settings=settings,
@@ -143,7 +143,7 @@ def test_a_refused_command_changes_nothing_and_reads_no_body() -> None:
     async def remember(told: Any, caller: Caller) -> None:
         called.append(told)
 
-    served = Desk(CountingModel(), [Operation("go", "command", "token", type(None), type(None), remember)])
+    served = OperationsPiece(CountingModel(), [Operation("go", "command", "token", type(None), type(None), remember)])
     assert ask(served, ("POST", "/go", {"content": b"{"}), settings=TOKEN)[0].status_code == 401
     assert called == []
 
@@ -152,9 +152,9 @@ def test_a_refused_command_changes_nothing_and_reads_no_body() -> None:
 
 
 def test_a_query_takes_numbers_flags_and_lists_from_path_and_query_string() -> None:
-    desk = Desk(CountingModel())
-    assert ask(desk, ("GET", "/job/7?verbose=true&tags=a&tags=b&other=1", {}))[0].status_code == 200
-    assert desk.told == [Find(7, True, ["a", "b"])]
+    piece = OperationsPiece(CountingModel())
+    assert ask(piece, ("GET", "/job/7?verbose=true&tags=a&tags=b&other=1", {}))[0].status_code == 200
+    assert piece.received == [Find(7, True, ["a", "b"])]
 
 
 @pytest.mark.parametrize(
@@ -174,15 +174,15 @@ def test_a_malformed_query_is_400_with_a_sentence(path: str, words: str) -> None
 
 
 def test_the_path_wins_over_the_query_string_and_the_body() -> None:
-    desk, one_id = Desk(CountingModel()), str(UUID(int=1))
-    ask(desk, ("GET", "/job/7?id=8", {}), ("POST", f"/job/{one_id}/cancel", {"json": {"id": "x", "reason": "late"}}))
-    assert desk.told == [Find(7), Cancel(UUID(int=1), "late")]
+    piece, one_id = OperationsPiece(CountingModel()), str(UUID(int=1))
+    ask(piece, ("GET", "/job/7?id=8", {}), ("POST", f"/job/{one_id}/cancel", {"json": {"id": "x", "reason": "late"}}))
+    assert piece.received == [Find(7), Cancel(UUID(int=1), "late")]
 
 
 def test_a_command_may_come_without_a_body() -> None:
-    desk = Desk(CountingModel())
-    answer = ask(desk, ("POST", f"/job/{UUID(int=1)}/cancel", {}))[0]
-    assert (answer.status_code, answer.json(), desk.told) == (200, None, [Cancel(UUID(int=1))])
+    piece = OperationsPiece(CountingModel())
+    answer = ask(piece, ("POST", f"/job/{UUID(int=1)}/cancel", {}))[0]
+    assert (answer.status_code, answer.json(), piece.received) == (200, None, [Cancel(UUID(int=1))])
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_malformed_id_in_the_path_of_a_command_is_named() -> None:
 def test_a_body_over_the_limit_is_413() -> None:
     settings = Settings(admin_token="t0ken", max_body_bytes=100)
     fields = {"content": b" " * 101, "headers": ADMIN}
-    assert ask(Desk(CountingModel()), ("POST", "/weights", fields), settings=settings)[0].status_code == 413
+    assert ask(OperationsPiece(CountingModel()), ("POST", "/weights", fields), settings=settings)[0].status_code == 413
 
 
 def test_a_large_command_is_read_too() -> None:
@@ -230,7 +230,7 @@ def test_a_page_is_html_that_runs_no_script() -> None:
 
 def test_an_error_of_the_piece_keeps_its_code() -> None:
     answers = ask(
-        Desk(CountingModel()),
+        OperationsPiece(CountingModel()),
         ("GET", "/job/404", {}),
         ("POST", "/weights", {"json": {"weights": {}}, "headers": ADMIN}),
         ("DELETE", "/weights", {}),
@@ -245,7 +245,7 @@ def test_an_answer_that_json_has_no_word_for_is_500_and_logged(caplog: pytest.Lo
     async def answer(asked: Any, caller: Caller) -> Any:
         return {"x": object()}
 
-    served = Desk(CountingModel(), [Operation("x", "query", "public", type(None), dict[str, Any], answer)])
+    served = OperationsPiece(CountingModel(), [Operation("x", "query", "public", type(None), dict[str, Any], answer)])
     assert one("GET", "/x", served).status_code == 500
     assert "cannot be written as JSON" in caplog.text
 
@@ -256,10 +256,12 @@ def test_an_operation_past_its_deadline_is_504_and_cancelled() -> None:
     async def wait(asked: Any, caller: Caller) -> None:
         await asyncio.sleep(60)
 
-    served = Desk(model, [Operation("wait", "query", "public", type(None), type(None), wait)])
+    served = OperationsPiece(model, [Operation("wait", "query", "public", type(None), type(None), wait)])
     assert one("GET", "/wait", served, headers={"x-request-timeout-ms": "20"}).status_code == 504
 
 
 def test_operations_are_counted_by_their_pattern() -> None:
-    text = ask(Desk(CountingModel()), ("GET", "/job/7", {}), ("GET", "/job/8", {}), ("GET", "/metrics", {}))[-1].text
+    text = ask(OperationsPiece(CountingModel()), ("GET", "/job/7", {}), ("GET", "/job/8", {}), ("GET", "/metrics", {}))[
+        -1
+    ].text
     assert 'mlpatterns_requests_total{route="/job/{id}",status="200"} 2.0' in text

@@ -189,7 +189,7 @@ def test_a_part_that_is_too_short_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"run": 1, "sizes": {}}'])
 def test_a_checkpoint_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "out.csv.run.json").write_bytes(content)
-    with pytest.raises(Unavailable, match="no checkpoint"):
+    with pytest.raises(Unavailable, match="not a checkpoint"):
         CsvResults(tmp_path / "out.csv").load()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts.stores import SMALL, entry
 from mlpatterns.predictor import InferenceResponse
-from mlpatterns.stores.cache import CacheEntry, kept, sealed, size_of
+from mlpatterns.stores.cache import CacheEntry, owned_copy, shareable_view, size_of
 from mlpatterns.stores.cache_memory import SLACK, MemoryCache
 
 
@@ -37,7 +37,7 @@ def test_the_very_entry_comes_back_uncopied() -> None:
 def test_an_entry_larger_than_the_whole_cache_is_not_kept_and_takes_nothing_else_along_for_long() -> None:
     async def main() -> None:
         store = await MemoryCache.open("memory://?max_bytes=8KiB")
-        large = CacheEntry(kept(InferenceResponse({"p": np.zeros(9000, np.uint8)}, "m", "1", "d")), 1.0)
+        large = CacheEntry(owned_copy(InferenceResponse({"p": np.zeros(9000, np.uint8)}, "m", "1", "d")), 1.0)
         await store.set_many({"large": large}, 60)
         assert await store.get("large") is None
         assert store.usage.bytes == 0
@@ -71,6 +71,6 @@ def test_what_was_replaced_or_evicted_long_before_its_time_does_not_pile_up() ->
 def test_a_row_of_a_batch_does_not_keep_the_batch() -> None:
     batch = np.zeros((1000, 4), np.float32)
     whole = InferenceResponse({"p": batch[:1]}, "m", "1", "d")
-    assert kept(whole).outputs["p"].base is None
-    assert sealed(whole).outputs["p"].base is batch
+    assert owned_copy(whole).outputs["p"].base is None
+    assert shareable_view(whole).outputs["p"].base is batch
     assert batch.flags.writeable

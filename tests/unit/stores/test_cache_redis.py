@@ -14,9 +14,9 @@ from mlpatterns.user_errors import MissingExtra, SettingsError
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("redis://", "is at redis://HOST"),
-        ("redis://host:port", "is at redis://HOST"),
-        ("redis://host/name", "is at redis://HOST"),
+        ("redis://", "needs a URL like redis://HOST"),
+        ("redis://host:port", "needs a URL like redis://HOST"),
+        ("redis://host/name", "needs a URL like redis://HOST"),
         ("redis://:secret@host:99999", r"not redis://:\*\*\*@host:99999"),
         ("redis://host?nonsense=1", "nonsense"),
         ("redis://host?db=x", "db"),

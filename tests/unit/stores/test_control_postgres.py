@@ -30,7 +30,9 @@ async def first_read(url: str) -> None:
     ["postgresql://me:se/cret@host:no/db", "postgresql://me:secret@host/db?nonsense=1", "postgresql://me:se%zzcret@h/"],
 )
 def test_a_malformed_url_is_one_sentence_without_its_password(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"is at postgresql://USER:.*, not postgresql://me:\*\*\*@h") as caught:
+    with pytest.raises(
+        SettingsError, match=r"needs a URL like postgresql://USER:.*, not postgresql://me:\*\*\*@h"
+    ) as caught:
         asyncio.run(PostgresControl.open(url))
     assert "cret" not in str(caught.value)
 

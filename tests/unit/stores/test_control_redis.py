@@ -17,7 +17,7 @@ from mlpatterns.user_errors import MissingExtra, SettingsError
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("redis://", "control in Redis is at redis://HOST"),
+        ("redis://", "control in Redis needs a URL like redis://HOST"),
         ("redis://:secret@host:99999", r"not redis://:\*\*\*@host:99999"),
         ("redis://:secret@host?nonsense=1", "nonsense"),
     ],

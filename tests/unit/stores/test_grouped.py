@@ -24,10 +24,10 @@ def test_what_waits_while_it_works_is_done_together() -> None:
 
     async def main() -> None:
         thread = GroupThread("test", work, lambda: None)
-        first = asyncio.create_task(thread.ask(0))
+        first = asyncio.create_task(thread.submit(0))
         while not groups:
             await asyncio.sleep(0.001)
-        rest = [asyncio.create_task(thread.ask(number)) for number in range(1, 5)]
+        rest = [asyncio.create_task(thread.submit(number)) for number in range(1, 5)]
         await asyncio.sleep(0)
         free.set()
         assert await first == 0
@@ -45,7 +45,7 @@ def test_what_the_work_raises_each_gets_as_his_own() -> None:
 
     async def main() -> None:
         thread = GroupThread("test", work, lambda: None)
-        ends = await asyncio.gather(*[thread.ask(number) for number in range(3)], return_exceptions=True)
+        ends = await asyncio.gather(*[thread.submit(number) for number in range(3)], return_exceptions=True)
         assert [(type(end), str(end)) for end in ends] == [(Unavailable, "the disk is full")] * 3
         assert len({id(end) for end in ends}) == 3
         await thread.close()
@@ -61,11 +61,11 @@ def test_what_cannot_be_done_harms_no_other() -> None:
 
     async def main() -> None:
         thread = GroupThread("test", work, lambda: None)
-        ends = await asyncio.gather(*[thread.ask(what) for what in (1, None, 3)], return_exceptions=True)
+        ends = await asyncio.gather(*[thread.submit(what) for what in (1, None, 3)], return_exceptions=True)
         assert [end if isinstance(end, int) else type(end) for end in ends] == [2, TypeError, 4]
         await thread.close()
         with pytest.raises(Unavailable, match="closed"):
-            await thread.ask(1)
+            await thread.submit(1)
 
     asyncio.run(main())
 
@@ -80,7 +80,7 @@ def test_the_result_of_one_who_left_is_handed_to_who_wants_it() -> None:
 
     async def main() -> None:
         thread = GroupThread("test", work, lambda: None)
-        asking = asyncio.create_task(thread.ask(7, left.append))
+        asking = asyncio.create_task(thread.submit(7, left.append))
         await asyncio.sleep(0.01)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -98,7 +98,7 @@ def test_it_ends_when_all_is_done_and_closes_in_its_thread() -> None:
 
     async def main() -> None:
         thread = GroupThread("its name", lambda batch: batch, lambda: where.append(threading.current_thread().name))
-        await thread.ask(1)
+        await thread.submit(1)
         await thread.close()
         await thread.close()
 

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from mlpatterns.errors import Unavailable
-from mlpatterns.stores.jobs import Bounds, Finish, NewJob, Wish
+from mlpatterns.stores.jobs import Bounds, ClaimRequest, Finish, NewJob
 from mlpatterns.stores.jobs_sqlite import SqliteJobs
 from mlpatterns.user_errors import SettingsError
 
@@ -104,14 +104,14 @@ def test_a_number_of_a_row_is_never_given_again(tmp_path: Path) -> None:
 
     async def work(store: SqliteJobs) -> None:
         await store.enqueue("q", NewJob("a", b"", 60), WIDE)
-        (first,) = (await store.claim("q", Wish(1, 60, 60, True, lambda claim: None))).claims
+        (first,) = (await store.claim("q", ClaimRequest(1, 60, 60, True, lambda claim: None))).claims
         await store.finish("q", Finish(first, "done", keep=0.0))
         await asyncio.sleep(0.01)
-        from mlpatterns.stores.jobs import Keeping
+        from mlpatterns.stores.jobs import Retention
 
-        assert (await store.sweep("q", Keeping(3, 1, 1))).forgotten == 1
+        assert (await store.sweep("q", Retention(3, 1, 1))).forgotten == 1
         await store.enqueue("q", NewJob("b", b"", 60), WIDE)
-        (second,) = (await store.claim("q", Wish(1, 60, 60, True, lambda claim: None))).claims
+        (second,) = (await store.claim("q", ClaimRequest(1, 60, 60, True, lambda claim: None))).claims
         assert second.row > first.row
 
     run(tmp_path / "jobs.db", work)

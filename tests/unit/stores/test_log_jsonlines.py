@@ -159,5 +159,5 @@ def test_a_malformed_url_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["file:///tmp/log.jsonl", "stdout://"])
 def test_what_is_only_written_to_is_no_store(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"no LogStore at \w+://; there is memory://, sqlite://"):
+    with pytest.raises(SettingsError, match=r"there is no LogStore for \w+://; use memory://, sqlite://"):
         asyncio.run(open_store(LogStore, url))  # type: ignore[type-abstract]

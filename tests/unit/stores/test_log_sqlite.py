@@ -41,10 +41,10 @@ def test_what_is_past_its_age_goes_with_the_next_write_feedback_too(tmp_path: Pa
 
     async def work(store: SqliteLog) -> None:
         await store.write([replace(record(1), at=old), replace(record(2), at=new)])
-        await store.tell([Feedback("id-1", "label", 1, old), Feedback("id-2", "label", 1, new)])
+        await store.add_feedback([Feedback("id-1", "label", 1, old), Feedback("id-2", "label", 1, new)])
         await store.write([replace(record(3), at=now)])
         assert await numbers(store) == [new, now]
-        assert [each.prediction_id for each in (await store.told()).feedback] == ["id-2"]
+        assert [each.prediction_id for each in (await store.read_feedback()).feedback] == ["id-2"]
 
     run(tmp_path / "log.db", work, "?max_age_days=1")
 
@@ -105,9 +105,9 @@ async def fails(store: SqliteLog) -> None:
     with pytest.raises(Unavailable, match=r"the log file log\.db cannot be used"):
         await store.read(LogQuery())
     with pytest.raises(Unavailable, match=r"the log file log\.db cannot be used"):
-        await store.tell([said("a", "label", 1)])
+        await store.add_feedback([said("a", "label", 1)])
     with pytest.raises(Unavailable, match=r"the log file log\.db cannot be used"):
-        await store.told()
+        await store.read_feedback()
 
 
 def test_a_file_of_another_program_or_no_database_is_never_written_to(tmp_path: Path) -> None:
@@ -146,15 +146,15 @@ def test_who_reads_on_finds_what_is_written_after_the_file_was_deleted(tmp_path:
     async def main() -> None:
         store = await SqliteLog.open(f"sqlite:///{tmp_path}/log.db")
         await store.write([record(n) for n in range(5)])
-        await store.tell([said("id-1", "label", n) for n in range(5)])
-        read, told = await store.read(LogQuery()), await store.told()
+        await store.add_feedback([said("id-1", "label", n) for n in range(5)])
+        read, told = await store.read(LogQuery()), await store.read_feedback()
         for file in tmp_path.iterdir():
             file.unlink()
         await store.write([record(7)])
-        await store.tell([said("id-7", "label", 1)])
+        await store.add_feedback([said("id-7", "label", 1)])
         page = await store.read(LogQuery(after=read.after))
         assert [each.prediction_id for each in page.records] == ["id-7"]
-        assert [each.prediction_id for each in (await store.told(after=told.after)).feedback] == ["id-7"]
+        assert [each.prediction_id for each in (await store.read_feedback(after=told.after)).feedback] == ["id-7"]
         assert (await store.read(LogQuery(after=page.after))).records == ()
         await store.close()
 

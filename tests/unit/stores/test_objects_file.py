@@ -24,12 +24,12 @@ open_objects(sys.argv[1]).create("shapes/k1/model", b"x" * 1000)
 
 @pytest.mark.parametrize("url", ["file:relative", "file://host/folder", "file:///a?b=c", "file:///a#b", "file://[/a"])
 def test_a_url_that_names_no_folder_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="is written file:///FOLDER"):
+    with pytest.raises(SettingsError, match="must be written as file:///FOLDER"):
         open_objects(url)
 
 
 def test_a_scheme_that_no_backend_has_is_refused_with_those_there_are() -> None:
-    with pytest.raises(SettingsError, match="there is file://, s3://"):
+    with pytest.raises(SettingsError, match="use file://, s3://"):
         open_objects("ftp://host/folder")
 
 

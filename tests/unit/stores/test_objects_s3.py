@@ -41,7 +41,7 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
     ],
 )
 def test_a_url_that_is_none_is_refused_without_its_secrets(url: str) -> None:
-    with pytest.raises(SettingsError, match="are at s3://BUCKET/PREFIX") as caught:
+    with pytest.raises(SettingsError, match="must be s3://BUCKET/PREFIX") as caught:
         open_objects(url)
     assert "pass-word" not in str(caught.value)
 
@@ -54,7 +54,7 @@ def test_a_server_that_is_down_is_one_sentence(
         monkeypatch.setenv(name, value)
     with pytest.raises(Unavailable) as caught:
         call(open_objects("s3://bucket/prefix"))
-    assert str(caught.value) == "s3://bucket/prefix does not answer as it should"
+    assert str(caught.value) == "s3://bucket/prefix gives an unexpected answer"
 
 
 @every_call
@@ -82,12 +82,12 @@ def impatient(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
 def test_a_server_that_never_answers_is_down_within_seconds(
     call: Callable[[ObjectStore], object], impatient: Callable[[int], ObjectStore]
 ) -> None:
-    with hanging() as port, pytest.raises(Unavailable, match="does not answer as it should"):
+    with hanging() as port, pytest.raises(Unavailable, match="gives an unexpected answer"):
         call(impatient(port))
 
 
 def test_a_server_that_stops_in_the_middle_of_an_object_is_down(impatient: Callable[[int], ObjectStore]) -> None:
-    with trickling(3, iter([0.0])) as port, pytest.raises(Unavailable, match="does not answer as it should"):
+    with trickling(3, iter([0.0])) as port, pytest.raises(Unavailable, match="gives an unexpected answer"):
         impatient(port).read("k", 100)
 
 

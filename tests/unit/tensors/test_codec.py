@@ -14,7 +14,7 @@ from mlpatterns.context import Context
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.tensors import (
-    Damaged,
+    DamagedData,
     Unstorable,
     decode_description,
     decode_request,
@@ -79,7 +79,7 @@ def test_what_a_model_says_of_itself_comes_back(sample: Any, labels: tuple[str, 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_damaged_and_nothing_else_happens(data: bytes) -> None:
     for decode in (decode_request, decode_response, decode_description):
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedData):
             decode(data)
 
 
@@ -100,9 +100,9 @@ LYING: list[Any] = [
 def test_a_tensor_that_is_not_what_it_says_is_damaged(tensor: Any) -> None:
     request = msgspec.msgpack.encode([[tensor], {}, [], None, "id", None, {}, None, "request"])
     response = msgspec.msgpack.encode([[tensor], "m", "1", "d", {}, "done", False])
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedData):
         decode_request(request)
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedData):
         decode_response(response)
 
 

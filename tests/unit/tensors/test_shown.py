@@ -33,7 +33,7 @@ def test_the_label_is_that_of_the_highest_score_of_each_row() -> None:
     assert best_labels(np.array([[0.1, 0.9], [2, 1]]), ("a", "b")) == ["b", "a"]
     with pytest.raises(NotFound):
         best_labels(np.ones((1, 2)), ())
-    with pytest.raises(InternalError, match="no score for each label"):
+    with pytest.raises(InternalError, match="does not have one score for each label"):
         best_labels(np.ones((1, 3)), ("a", "b"))
 
 
@@ -45,7 +45,7 @@ def test_one_score_for_two_labels_is_held_against_the_threshold(shape: tuple[int
     assert best_labels(scores[:1], ("a", "b"), 0.25) == "a"
     with pytest.raises(InternalError, match="one score for two labels needs a threshold"):
         best_labels(scores, ("a", "b"))
-    with pytest.raises(InternalError, match="no score for each label"):
+    with pytest.raises(InternalError, match="does not have one score for each label"):
         best_labels(scores, ("a", "b", "c"), 0.0)
 
 
@@ -63,11 +63,11 @@ def test_a_text_a_row_is_a_label_already_and_a_whole_number_the_place_of_one() -
     assert best_labels(np.array([1, 0]), ("a", "b")) == ["b", "a"]
     assert best_labels(np.array([[2]], np.int32), ("a", "b", "c")) == "c"
     for place in (2, -1):
-        with pytest.raises(InternalError, match=f"answered {place}, which is the place of none of its 2 labels"):
+        with pytest.raises(InternalError, match=f"answered {place}, which is not the index of any of its 2 labels"):
             best_labels(np.array([0, place]), ("a", "b"))
     assert best_labels(np.array([7, 3], np.uint8), ("a", "b"), 5) == ["b", "a"], "a score, where there is a threshold"
     assert best_labels(np.array([[7, 3]], np.uint8), ("a", "b")) == "a"
-    with pytest.raises(InternalError, match="no score for each label"):
+    with pytest.raises(InternalError, match="does not have one score for each label"):
         best_labels(np.array([[b"x", b"y"]], object), ("a", "b"))
 
 

@@ -64,7 +64,7 @@ def test_the_seed_decides_the_split(data: Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("test_size", "text"),
-    [(0.001, "leaves one part of iris without a class"), (0.95, "rows of a class to train on, and 5 are needed")],
+    [(0.001, "leaves one part of iris without a class"), (0.95, "rows of a class to train on, but 5 are needed")],
 )
 def test_a_share_that_leaves_too_few_rows_is_refused(data: Dataset, test_size: float, text: str) -> None:
     with pytest.raises(UserError, match=text):

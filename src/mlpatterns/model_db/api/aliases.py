@@ -19,7 +19,7 @@ from mlpatterns.registry.records import AliasRow
 __all__ = ["router"]
 
 router = APIRouter(prefix="/models/name/{model_name}/aliases", tags=["aliases"])
-Expecting = Annotated[Number | None, Query(description="The version that it must name now.")]
+Expecting = Annotated[Number | None, Query(description="The version that the alias must name now.")]
 
 
 @router.get("")

@@ -33,7 +33,7 @@ def _refusing(fault_of: Callable[[str], str]) -> AfterValidator:
 
 
 def _check_json(found: dict[str, Any]) -> dict[str, Any]:
-    """That a JSON object can be stored, and read again as JSON."""
+    """Checks that a JSON object can be stored, and read again as JSON."""
     waiting: list[Any] = [found]
     while waiting:
         value = waiting.pop()

@@ -12,7 +12,7 @@ from mlpatterns.markup import Markup, element, group
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.pages.html import credential, headers_of, whole_page
 from mlpatterns.server.pages.openapi_parts import summary_of
-from mlpatterns.server.pages.route_form import Drawer, operations
+from mlpatterns.server.pages.route_form import RouteRenderer, operations
 
 __all__ = ["add", "page"]
 
@@ -38,10 +38,10 @@ def page(document: Mapping[str, Any], *, secured: bool, commands: bool) -> str:
         secured: users need an API key.
         commands: there is an admin token.
     """
-    drawer, by_tag = Drawer(document, secured=secured, commands=commands), dict[str, list[Markup]]()
+    renderer, by_tag = RouteRenderer(document, secured=secured, commands=commands), dict[str, list[Markup]]()
     for number, (path, method, operation) in enumerate(operations(document)):
-        told = {**operation, "summary": _line(operation)}
-        by_tag.setdefault(operation["tags"][0], []).append(drawer.drawn(f"r{number}", path, method, told))
+        route = {**operation, "summary": _line(operation)}
+        by_tag.setdefault(operation["tags"][0], []).append(renderer.render(f"r{number}", path, method, route))
     sections = (
         element("section", element("h2", tag, id=tag), *routes, class_="model") for tag, routes in by_tag.items()
     )

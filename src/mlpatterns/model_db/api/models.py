@@ -17,7 +17,7 @@ from mlpatterns.registry.records import ModelRow
 __all__ = ["Tags", "router"]
 
 router = APIRouter(prefix="/models", tags=["models"])
-Tags = Annotated[list[str], Query(description="`KEY`, or `KEY:VALUE`; those alone that have all of them.")]
+Tags = Annotated[list[str], Query(description="`KEY` or `KEY:VALUE`; only models that have all of these tags.")]
 
 
 @router.get("/all")

@@ -70,9 +70,10 @@ class ListingRequest:
         request: Request,
         response: Response,
         database: Database,
-        limit: Annotated[int, Query(ge=1, le=MOST, description="Rows of a page.")] = LIMIT,
+        limit: Annotated[int, Query(ge=1, le=MOST, description="The number of rows on a page.")] = LIMIT,
         after: Annotated[
-            str | None, Query(max_length=200, description="Where the page before ended: in its `link` header.")
+            str | None,
+            Query(max_length=200, description="The position where the previous page ended, from its `link` header."),
         ] = None,
     ) -> None:
         self._request, self._response, self._database = request, response, database

@@ -52,4 +52,4 @@ def _place(after: str, keys: Sequence[InstrumentedAttribute[Any]]) -> list[Any]:
         return [datetime.fromisoformat(part) if kind is datetime else kind(part)
                 for kind, part in zip(kinds, parts, strict=True)]  # fmt: skip
     except ValueError as error:
-        raise InvalidInput("after must be the position in the link of the page before") from error
+        raise InvalidInput("after must be the position in the link of the previous page") from error

@@ -28,7 +28,7 @@ def by_number(session: Session, model_name: str, number: int) -> Version:
     model = models.by_name(session, model_name)
     found = session.scalar(select(Version).where(Version.model_id == model.model_id, Version.number == number))
     if found is None:
-        raise NotFound(f"the model has no version {number}; the last it was given is {model.last_number}")
+        raise NotFound(f"the model has no version {number}; its last version number is {model.last_number}")
     return found
 
 
@@ -65,10 +65,10 @@ def add(
 
 def _check(session: Session, own: bool, experiment_id: str) -> None:
     if not own:
-        raise Conflict("the experiment is of another model")
+        raise Conflict("the experiment belongs to another model")
     number = session.scalar(select(Version.number).where(Version.experiment_id == experiment_id))
     if number is not None:
-        raise Conflict(f"the experiment made version {number}, and an experiment makes one")
+        raise Conflict(f"the experiment made version {number}, and an experiment makes only one")
 
 
 def delete(session: Session, model_name: str, number: int) -> str | None:

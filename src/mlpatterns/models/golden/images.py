@@ -52,7 +52,7 @@ class GoldenImages(GoldenRows):
             raise CompositionError(f"{name!r} are PNG or JPEG images of 1 to {MOST_SIDE} pixels a side")
         self.side, self.format = side, format
 
-    def given(
+    def make_outputs(
         self, rows: Mapping[str, Array], specs: tuple[TensorSpec, ...], identity: str
     ) -> tuple[Mapping[str, Array], tuple[TensorSpec, ...], str]:
         if len(specs) != 1:

@@ -8,8 +8,8 @@ import numpy as np
 
 from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.models.leaf import Leaf
-from mlpatterns.models.located import located
+from mlpatterns.models.files import find_model_files
+from mlpatterns.models.leaf import LeafPredictor
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import Reference, parse_reference
 from mlpatterns.registry.golden import golden_inputs
@@ -17,7 +17,7 @@ from mlpatterns.registry.golden import golden_inputs
 __all__ = ["GoldenRows"]
 
 
-class GoldenRows(Leaf):
+class GoldenRows(LeafPredictor):
     """The rows of a model's golden set, by their number in four digits: ``"0000"``, ``"0001"``, …
 
     If the model has no golden set, they are the rows of its sample.
@@ -41,11 +41,11 @@ class GoldenRows(Leaf):
         self._rows: Mapping[str, Array] = {}
 
     async def start(self, runtime: Runtime) -> None:
-        files = await located(self.reference, runtime)
+        files = await find_model_files(self.reference, runtime)
         rows, identity = await runtime.offload(lambda: golden_inputs(files))
         assert files.metadata is not None  # without metadata `golden_inputs` raises
         inputs = files.metadata.inputs
-        self._rows, outputs, self._identity = await runtime.offload(lambda: self.given(rows, inputs, identity))
+        self._rows, outputs, self._identity = await runtime.offload(lambda: self.make_outputs(rows, inputs, identity))
         count = len(next(iter(self._rows.values())))
         self._places = {b"%04d" % place: place for place in range(count)}
         key = TensorSpec("key", "BYTES", (-1, 1), content="key")
@@ -54,7 +54,7 @@ class GoldenRows(Leaf):
             self.name, files.version, "rows", (key,), outputs, outputs[0].name, sample=sample
         )
 
-    def given(
+    def make_outputs(
         self, rows: Mapping[str, Array], specs: tuple[TensorSpec, ...], identity: str
     ) -> tuple[Mapping[str, Array], tuple[TensorSpec, ...], str]:
         """The outputs in the order of the keys, their specs and their identity, made from the model's input rows."""
@@ -71,7 +71,7 @@ class GoldenRows(Leaf):
         places = [self._place(key) for key in request.inputs["key"].ravel()]
         for asked in request.outputs:
             if asked not in self._rows:
-                raise InvalidInput(f"there is no output {asked!r}; there is {', '.join(self._rows)}")
+                raise InvalidInput(f"there is no output {asked!r}; the outputs are {', '.join(self._rows)}")
         outputs = {name: self._rows[name][places] for name in request.outputs or self._rows}
         return InferenceResponse(outputs, self.name, metadata.version, self._identity)
 
@@ -79,5 +79,5 @@ class GoldenRows(Leaf):
         place = self._places.get(key)
         if place is None:
             shown = key[:64].decode(errors="replace")
-            raise NotFound(f"there is no {self.what} {shown!r}; there is '0000' to '{len(self._places) - 1:04d}'")
+            raise NotFound(f"there is no {self.what} {shown!r}; the keys are '0000' to '{len(self._places) - 1:04d}'")
         return place

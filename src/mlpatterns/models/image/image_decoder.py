@@ -14,10 +14,10 @@ import numpy as np
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.models.files import find_model_files
 from mlpatterns.models.image.layout import Layout, layout_of
 from mlpatterns.models.image.pixels import MOST_PIXELS, Background, ImageLimits, Resample, opened, pixels, prepare
-from mlpatterns.models.leaf import Leaf
-from mlpatterns.models.located import located
+from mlpatterns.models.leaf import LeafPredictor
 from mlpatterns.models.onnx.graph import describe
 from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
@@ -44,7 +44,7 @@ File = tuple[bytes, str]  # the bytes, and the name of the image in error texts
 Opened = tuple[Any, str]
 
 
-class ImageDecoder(Leaf):
+class ImageDecoder(LeafPredictor):
     """PNG, JPEG, WebP, GIF (its first frame) and BMP files, of any size and colour mode, as rows of a model's input.
 
     The input is files, BYTES [n, 1], or their base64; the output is the input of the model. Put it before the model:
@@ -147,7 +147,7 @@ class ImageDecoder(Leaf):
             raise InvalidInput(f"the input {self.name!r} is missing")
         for asked in request.outputs:
             if asked != self.metadata.primary_output:
-                raise InvalidInput(f"there is no output {asked!r}; there is {self.metadata.primary_output}")
+                raise InvalidInput(f"there is no output {asked!r}; the only output is {self.metadata.primary_output}")
         files = request.inputs[self.name].ravel().tolist()
         if not 0 < len(files) <= self.max_batch_size:
             raise InvalidInput(f"one to {self.max_batch_size} images can be sent at once, not {len(files)}")
@@ -178,7 +178,7 @@ class ImageDecoder(Leaf):
     async def _target_spec(self, runtime: Runtime) -> TensorSpec:
         if isinstance(self.target, TensorSpec):
             return self.target
-        files = await located(self.target, runtime)
+        files = await find_model_files(self.target, runtime)
         inputs = (await runtime.offload(lambda: _described(files, runtime.settings))).inputs
         if len(inputs) != 1:
             raise CompositionError(

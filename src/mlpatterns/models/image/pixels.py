@@ -76,7 +76,7 @@ def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
 
     file = _file(data) if len(data) <= 2 * limits.bytes else data  # base64 is a third longer
     if len(file) > limits.bytes:
-        raise TooLarge(f"{which} has {len(file)} bytes, and {limits.bytes} are allowed")
+        raise TooLarge(f"{which} has {len(file)} bytes, but only {limits.bytes} are allowed")
     try:
         image = Image.open(BytesIO(file), formats=FORMATS)
         width, height = image.size
@@ -201,7 +201,7 @@ def _file(data: bytes) -> bytes:
 
 
 def _too_many(which: str, limits: ImageLimits, found: str = "far more") -> TooLarge:
-    return TooLarge(f"{which} has {found} pixels, and {limits.pixels} are allowed")
+    return TooLarge(f"{which} has {found} pixels, but only {limits.pixels} are allowed")
 
 
 def _damaged(which: str) -> InvalidInput:

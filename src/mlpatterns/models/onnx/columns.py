@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.user_errors import SettingsError
 
-__all__ = ["named", "with_missing"]
+__all__ = ["with_columns", "with_missing"]
 
 ALL = "all"
 
 
-def named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
+def with_columns(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
     """`metadata` with these column names for its one input.
 
     Raises:
@@ -26,15 +26,15 @@ def named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
     required = [spec for spec in metadata.inputs if not spec.optional]
     if len(required) != 1:
         names = ", ".join(spec.name for spec in required)
-        raise SettingsError(f"column names are for a model of one input, but this one has {len(required)} "
-                            f"({names}), whose names they are; leave --columns out")  # fmt: skip
+        raise SettingsError(f"column names are for a model with one input, but this one has {len(required)} "
+                            f"({names}), which have names already; leave --columns out")  # fmt: skip
     (spec,) = required
     if len(spec.shape) != 2:
-        raise SettingsError(f"the model's {spec.name!r} has the shape {list(spec.shape)} and so no columns to be "
-                            "named; leave --columns out")  # fmt: skip
+        raise SettingsError(f"the model's {spec.name!r} has the shape {list(spec.shape)}, so it has no columns to "
+                            "name; leave --columns out")  # fmt: skip
     if spec.shape[1] not in (-1, len(columns)):
-        raise SettingsError(f"the column names are {len(columns)}, but the model's {spec.name!r} has {spec.shape[1]} "
-                            "columns; give each a name")  # fmt: skip
+        raise SettingsError(f"the number of column names is {len(columns)}, but the model's {spec.name!r} has "
+                            f"{spec.shape[1]} columns; give each a name")  # fmt: skip
     shape = (spec.shape[0], len(columns))
     return _with(metadata, replace(spec, shape=shape, fields=tuple(columns), missing_fields=()))
 
@@ -50,7 +50,7 @@ def with_missing(metadata: ModelMetadata, missing: Sequence[str] | Literal["all"
     if names == [ALL] and ALL not in known:
         floats = [spec for spec in metadata.inputs if _has_nan(spec)]
         if not floats:
-            raise SettingsError("no input of the model is of floats, so none can say that a value is missing; "
+            raise SettingsError("no input of the model holds floats, so no value of it can be missing; "
                                 "leave --missing out")  # fmt: skip
         return _with(metadata, *(replace(spec, missing=True, missing_fields=()) for spec in floats))
     for name in names:

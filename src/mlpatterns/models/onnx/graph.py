@@ -55,9 +55,9 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
         wrong = {(spec.name, spec.datatype) for spec in said} ^ {(spec.name, spec.datatype) for spec in real}
         if wrong:
             names = ", ".join(sorted(f"{name} ({datatype})" for name, datatype in wrong))
-            raise ModelFileError(f"{name} and its model do not agree on {names}; mend it, or delete it")
+            raise ModelFileError(f"{name} and its model do not agree on {names}; correct it, or delete it")
     if metadata.primary_output not in {spec.name for spec in graph.outputs}:
-        raise ModelFileError(f"{name}: the primary_output {metadata.primary_output!r} is no output of the model")
+        raise ModelFileError(f"{name}: the primary_output {metadata.primary_output!r} is not an output of the model")
     return metadata
 
 

@@ -13,12 +13,12 @@ from mlpatterns.onnx_format.classes import Classes
 from mlpatterns.tensors import is_label
 from mlpatterns.user_errors import ModelFileError, SettingsError
 
-__all__ = ["check_labels", "labelled", "numbers"]
+__all__ = ["check_labels", "numbers", "with_labels"]
 
 log = logging.getLogger("mlpatterns")
 
 
-def labelled(
+def with_labels(
     metadata: ModelMetadata,
     labels: tuple[str, ...],
     threshold: float | None,
@@ -47,8 +47,8 @@ def labelled(
     output = _primary(metadata)
     if own is not None and _is_place(output) and own.names != numbers(len(own.names)):
         if labels:
-            raise SettingsError(f"the model's {output.name!r} is its own class, of {', '.join(own.names)}, and not the "
-                                "place of a label; leave --labels out")  # fmt: skip
+            raise SettingsError(f"the model's {output.name!r} is the class itself ({', '.join(own.names)}), and not "
+                                "the index of a label; leave --labels out")  # fmt: skip
         return replace(metadata, labels=())
     if labels:
         check_labels(len(labels), output.name, output.shape, output.datatype)
@@ -74,8 +74,8 @@ def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = 
     """
     spec = TensorSpec(output, datatype, tuple(shape))
     if shape and not _can_name(count, spec):
-        raise SettingsError(f"the labels are {count}, but the model's {output!r} has {_what(spec)}; "
-                            "give one label a score, or no --labels")  # fmt: skip
+        raise SettingsError(f"the number of labels is {count}, but the model's {output!r} has {_what(spec)}; "
+                            "give one label for each score, or leave --labels out")  # fmt: skip
 
 
 def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswers) -> ModelMetadata:
@@ -146,4 +146,4 @@ def _contradiction(labels: tuple[str, ...], said: tuple[str, ...], own: tuple[st
     names = f"{', '.join(said)}, but the model's own classes are {', '.join(own)}, in this order"
     if labels:
         return SettingsError(f"the labels are {names}; leave --labels out")
-    return ModelFileError(f"the labels in its metadata are {names}; mend them, or leave them out")
+    return ModelFileError(f"the labels in its metadata are {names}; correct them, or leave them out")

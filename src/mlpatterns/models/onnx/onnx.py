@@ -21,15 +21,15 @@ from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError
 from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import Array
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
-from mlpatterns.models.leaf import Leaf
-from mlpatterns.models.located import located
-from mlpatterns.models.onnx.described import described, given
+from mlpatterns.models.files import find_model_files
+from mlpatterns.models.leaf import LeafPredictor
 from mlpatterns.models.onnx.failures import prediction_error
 from mlpatterns.models.onnx.memory import Arena
+from mlpatterns.models.onnx.model_metadata import checked_overrides, model_metadata
 from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.models.onnx.strings import decoded, encoded
-from mlpatterns.models.sample.given import Sample
+from mlpatterns.models.sample.rows import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, name_of, parse_reference
 from mlpatterns.registry.files import ModelFiles
@@ -43,7 +43,7 @@ log = logging.getLogger("mlpatterns")
 LEARN_SECONDS = LOOP_SECONDS / 10  # shorter calls on the loop do not update the estimate
 
 
-class OnnxModel(Leaf):
+class OnnxModel(LeafPredictor):
     """A model run by ONNX Runtime.
 
     The column names, class names and sample of a file come from ``model.metadata.json`` beside ``model.onnx``. Without
@@ -97,17 +97,17 @@ class OnnxModel(Leaf):
         super().__init__(name or own)
         said = {key: str(value) for key, value in session.items()}
         self.running = SessionConfig(tuple(providers), said, tuple(map(str, custom_ops)), threads, arena)
-        self.run_on, self.given = run_on, given(labels, columns, missing, threshold, sample)
+        self.run_on, self.overrides = run_on, checked_overrides(labels, columns, missing, threshold, sample)
         self.files: ModelFiles | None = None  # the files that it was loaded from
 
     async def start(self, runtime: Runtime) -> None:
         self._runtime = runtime
         began = perf_counter()
-        self.files = files = await located(self.reference, runtime)
+        self.files = files = await find_model_files(self.reference, runtime)
         workers, how = runtime.settings.workers, self.running.within(runtime.settings)
         what = files.model.name if files.folder is None else f"{files.name}:{files.version}"
         self._session = await runtime.offload(lambda: open_session(files, what, how, workers))
-        metadata = await runtime.offload(lambda: described(files, self._session, self.given, self.name))
+        metadata = await runtime.offload(lambda: model_metadata(files, self._session, self.overrides, self.name))
         self._metadata = replace(metadata, name=self.name, version=files.version)
         self._identity = how.identity(files.sha256)
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)

@@ -89,7 +89,7 @@ def provider_names(asked: Sequence[str]) -> list[str]:
         names.append(name)
     if names[0] not in here:
         raise SettingsError(f"the provider {_short(names[0])} is not in this installation of ONNX Runtime, which has "
-                            f"{_list(here)}; install the onnxruntime that has it, or ask for another")  # fmt: skip
+                            f"{_list(here)}; install the onnxruntime that has it, or choose another")  # fmt: skip
     if missing := [name for name in names if name not in here]:
         log.warning("this installation of ONNX Runtime has no provider %s; it goes on without", _list(missing))
     return [name for name in names if name in here]
@@ -131,8 +131,8 @@ def _register(options: Any, path: str) -> None:
         options.register_custom_ops_library(str(library))
     except Exception as error:
         log.warning("ONNX Runtime does not load %s: %s", library.name, " ".join(str(error).split()))
-        raise ModelFileError(f"{library.name} is no library of operators that this ONNX Runtime can load; take the one "
-                             "for this system and this version of ONNX Runtime") from error  # fmt: skip
+        raise ModelFileError(f"{library.name} is not a library of operators that this ONNX Runtime can load; take the "
+                             "one for this system and this version of ONNX Runtime") from error  # fmt: skip
 
 
 def _library(path: str) -> Path:

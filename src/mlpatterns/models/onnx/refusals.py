@@ -12,7 +12,7 @@ from mlpatterns.onnx_format.other_files import refused_content
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.user_errors import ModelFileError
 
-__all__ = ["refused"]
+__all__ = ["load_error"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -21,7 +21,7 @@ EXTENSIONS = "ai.onnx.contrib"  # the domain of the package onnxruntime-extensio
 OWN_DOMAINS = re.compile(r"com\.ms\.|com\.microsoft|org\.pytorch\.aten")
 
 
-def refused(what: str, files: ModelFiles, error: Exception) -> ModelFileError:
+def load_error(what: str, files: ModelFiles, error: Exception) -> ModelFileError:
     """The error to raise for a model that ONNX Runtime did not load.
 
     Args:
@@ -59,7 +59,7 @@ def _unreadable(files: ModelFiles) -> str | None:
     try:
         read_model(files.model.read_bytes())
     except (OSError, ModelFileError):
-        return "is cut short or damaged, or is no ONNX model: copy or export it again"
+        return "is cut short or damaged, or is not an ONNX model: copy or export it again"
     return None
 
 
@@ -94,7 +94,7 @@ def _missing_operator(match: re.Match[str]) -> str:
 
 
 def _not_imported(match: re.Match[str]) -> str:
-    return (f"uses operators of {match['domain']} and does not say of which version, so it is no valid ONNX graph; "
+    return (f"uses operators of {match['domain']} and does not say of which version, so it is not a valid ONNX graph; "
             "export it again")  # fmt: skip
 
 
@@ -122,7 +122,9 @@ def _unimplemented(match: re.Match[str]) -> str:
 def _invalid(match: re.Match[str]) -> str:
     where = match.groupdict().get("operator")
     at = f" at its operator {where}" if where else ""
-    return f"is no valid ONNX graph{at}: datatypes, shapes or names do not fit; the log says which, so export it again"
+    return (
+        f"is not a valid ONNX graph{at}: datatypes, shapes or names do not fit; the log says which, so export it again"
+    )
 
 
 # The error texts of ONNX Runtime 1.19 to 1.32.
@@ -142,8 +144,8 @@ _REASONS: tuple[tuple[str, Words], ...] = (
     (r"External initializer: .*(out of bounds|can not be read)|offset: .* file_length",
      lambda _: "keeps weights in another file that is shorter than the model says: copy it again, or export the model "
                "again"),
-    (r"Missing opset in the model", lambda _: "says of no opset that it is written in, so it is no valid ONNX graph; "
-                                              "export it again"),
+    (r"Missing opset in the model", lambda _: "does not say in which opset it is written, so it is not a valid ONNX "
+                                              "graph; export it again"),
     (r"(?:operator|Op|ShapeInferenceError\)) ?\((?P<operator>\w+)\)", _invalid),
     (r"invalid model|Invalid model|ShapeInference|INVALID_GRAPH", _invalid),
 )  # fmt: skip

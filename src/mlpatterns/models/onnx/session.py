@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.models.onnx.options import QUIET, SessionConfig, apply, provider_names
-from mlpatterns.models.onnx.refusals import refused
+from mlpatterns.models.onnx.refusals import load_error
 from mlpatterns.onnx_format.zipmap import cut
-from mlpatterns.registry.files import ModelFiles, checked
+from mlpatterns.registry.files import ModelFiles, checked_content
 from mlpatterns.registry.weights import weight_contents
 from mlpatterns.settings import cpus
 from mlpatterns.user_errors import ModelFileError, SettingsError
@@ -40,13 +40,13 @@ def open_session(files: ModelFiles, what: str, running: SessionConfig, workers: 
     try:
         session = InferenceSession(source, options, providers=names, enable_fallback=0)
     except Exception as error:
-        raise refused(what, files, error) from error
+        raise load_error(what, files, error) from error
     del weights  # ONNX Runtime has copied them
     if session.get_providers()[0] != names[0]:
         raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "
-                            "missing or of another version; mend that, or ask for another provider")  # fmt: skip
+                            "missing or of another version; fix that, or choose another provider")  # fmt: skip
     if not (session.get_inputs() and session.get_outputs()):
-        raise ModelFileError(f"{what} has no input or no output, so there is nothing to ask it")
+        raise ModelFileError(f"{what} has no input or no output, so it cannot predict")
     return session
 
 
@@ -86,7 +86,7 @@ def _give_weights(files: ModelFiles, options: Any) -> Mapping[str, bytes]:
 def _source(files: ModelFiles, options: Any) -> str | bytes:
     """What ONNX Runtime loads: the bytes that were checked against the digest, without their ZipMaps. It is the path
     instead if no ZipMap was removed, and the file is not registered or has weights in other files."""
-    content = checked(files)
+    content = checked_content(files)
     source = cut(content)
     if source is content and (files.weights or files.folder is None):
         return str(files.model)

@@ -17,7 +17,7 @@ from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.models.onnx.strings import decoded, encoded
 from mlpatterns.tensors import finite
 
-__all__ = ["SessionTrial", "blank", "found_sample"]
+__all__ = ["SessionTrial", "blank", "find_sample"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -75,7 +75,7 @@ class SessionTrial:
         return dict(zip(self.names, map(encoded, values), strict=True))
 
 
-def found_sample(
+def find_sample(
     metadata: ModelMetadata, trial: SessionTrial, unranked: Sequence[str] = ()
 ) -> tuple[ModelMetadata, Outputs]:
     """`metadata` with the first sample that the model runs, and its outputs; without a sample if the model runs none.

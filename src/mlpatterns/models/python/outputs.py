@@ -11,7 +11,7 @@ import numpy as np
 
 from mlpatterns.errors import InternalError
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
-from mlpatterns.user_code import called, kind_of
+from mlpatterns.user_code import call_user_code, kind_of
 
 __all__ = ["Misfit", "Outputs", "fitted"]
 
@@ -85,12 +85,12 @@ def _array(value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():
         raise Misfit("an array with values that are masked")
     if isinstance(value, Iterator):
-        value = called(list, value)
+        value = call_user_code(list, value)
     try:
-        array: Array = called(lambda: np.asarray(_on_cpu(value)))
+        array: Array = call_user_code(lambda: np.asarray(_on_cpu(value)))
     except Exception as error:
-        log.error("%s that a model gave is no array: %s", kind_of(value), error)
-        raise Misfit(f"{kind_of(value)} that is no array") from error
+        log.error("%s that a model gave is not an array: %s", kind_of(value), error)
+        raise Misfit(f"{kind_of(value)} that is not an array") from error
     if array.dtype.kind == "O" and not array.ndim:
         raise Misfit(kind_of(array.item()))
     return array
@@ -144,7 +144,7 @@ def _bytes(text: Any) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise Misfit("text that UTF-8 cannot say") from None
+        raise Misfit("text that UTF-8 cannot encode") from None
 
 
 def _check_rows(spec: TensorSpec, value: Array, rows: int) -> None:

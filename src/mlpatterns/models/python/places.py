@@ -11,9 +11,9 @@ from mlpatterns.metadata import Array
 from mlpatterns.models.python.functions import Functions
 from mlpatterns.models.python.outputs import Outputs
 from mlpatterns.predictor import Runtime
-from mlpatterns.user_code import awaited, called
+from mlpatterns.user_code import await_user_code, call_user_code
 
-__all__ = ["InChild", "OnLoop", "OnThread", "Place"]
+__all__ = ["ErrorInChild", "OnLoop", "OnThread", "Place"]
 
 Arrays = Mapping[str, Array]
 
@@ -33,12 +33,12 @@ class Place(Protocol):
         ...
 
 
-class InChild(Exception):
+class ErrorInChild(Exception):
     """An error of the code in a child process, as texts: the sentence for the client, and the child's traceback."""
 
-    def __init__(self, told: str, trace: str) -> None:
-        super().__init__(told)
-        self.told, self.trace = told, trace
+    def __init__(self, client_text: str, trace: str) -> None:
+        super().__init__(client_text)
+        self.client_text, self.trace = client_text, trace
 
 
 class OnLoop:
@@ -50,15 +50,15 @@ class OnLoop:
 
     async def open(self, runtime: Runtime) -> None:
         made = await runtime.offload(self._functions.load)  # in a thread, so that the loop is not blocked
-        self._state = await awaited(made) if inspect.isawaitable(made) else made
+        self._state = await await_user_code(made) if inspect.isawaitable(made) else made
 
     async def close(self) -> None:
         self._state = None
 
     async def call(self, inputs: Arrays, parameters: Mapping[str, Any], deadline: float | None) -> dict[str, Array]:
-        answer = called(self._functions.predict, self._state, inputs, parameters)
+        answer = call_user_code(self._functions.predict, self._state, inputs, parameters)
         if inspect.isawaitable(answer):
-            answer = await awaited(answer)
+            answer = await await_user_code(answer)
         return self._outputs.checked(answer, inputs)
 
 
@@ -82,6 +82,6 @@ class OnThread:
         def work() -> dict[str, Array]:
             if deadline is not None and clock.monotonic() >= deadline:
                 raise DeadlineExceeded  # it waited for a thread too long; do not begin
-            return self._outputs.checked(called(self._functions.predict, state, inputs, parameters), inputs)
+            return self._outputs.checked(call_user_code(self._functions.predict, state, inputs, parameters), inputs)
 
         return await self._runtime.offload(work)

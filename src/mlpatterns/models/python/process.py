@@ -21,13 +21,13 @@ from mlpatterns.errors import DeadlineExceeded, ErrorCode, PredictionError, Unav
 from mlpatterns.metadata import Array
 from mlpatterns.models.python.functions import Functions
 from mlpatterns.models.python.outputs import Outputs
-from mlpatterns.models.python.places import InChild
+from mlpatterns.models.python.places import ErrorInChild
 from mlpatterns.models.python.threads import share_onnxruntime, sharing
 from mlpatterns.predictor import Runtime
 from mlpatterns.runtime import finished
 from mlpatterns.settings import cpus
 from mlpatterns.tensors import read_only
-from mlpatterns.user_code import of_its_own, told
+from mlpatterns.user_code import text_for_client, user_exc_info
 from mlpatterns.user_errors import CompositionError, ModelFileError
 
 __all__ = ["OnProcesses"]
@@ -37,14 +37,14 @@ log = logging.getLogger("mlpatterns")
 RETRY_AFTER = 1.0  # seconds; about what a new child needs to load a small model
 
 
-class Refusal(Struct, frozen=True):
+class ChildFailure(Struct, frozen=True):
     """An error in a child process, as texts: an exception of user code may be impossible to pickle."""
 
     summary: str
     trace: str
     code: ErrorCode | None = None
     retry_after: float | None = None
-    told: str = "the model failed"
+    client_text: str = "the model failed"
 
 
 class OnProcesses:
@@ -104,20 +104,20 @@ class Child:
             ModelFileError: it could not load the model.
         """
         try:
-            refusal = await self._run(_loaded)
+            failure = await self._run(_loaded)
         except BrokenProcessPool as error:
             raise ModelFileError(f"the model {self._name!r} did not load: its process died") from error
-        if refusal is not None:
-            log.error("the model %r did not load\n%s", self._name, refusal.trace)
-            raise ModelFileError(f"the model {self._name!r} did not load: {refusal.summary}")
+        if failure is not None:
+            log.error("the model %r did not load\n%s", self._name, failure.trace)
+            raise ModelFileError(f"the model {self._name!r} did not load: {failure.summary}")
 
     async def call(self, inputs: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
         try:
-            answer: dict[str, Array] | Refusal = await self._run(_answer, dict(inputs), dict(parameters))
+            answer: dict[str, Array] | ChildFailure = await self._run(_answer, dict(inputs), dict(parameters))
         except BrokenProcessPool as error:
             self._renew()
             raise Unavailable("the process that worked on this request died", retry_after=RETRY_AFTER) from error
-        if isinstance(answer, Refusal):
+        if isinstance(answer, ChildFailure):
             raise _raised(answer)
         return answer
 
@@ -148,11 +148,11 @@ class Child:
         return pool
 
 
-def _raised(refusal: Refusal) -> Exception:
+def _raised(failure: ChildFailure) -> Exception:
     """The error that a child reported. If the model's code failed, it carries the child's traceback for the log."""
-    if refusal.code is not None:
-        return error_for(refusal.code, refusal.summary, retry_after=refusal.retry_after)
-    return InChild(refusal.told, refusal.trace)
+    if failure.code is not None:
+        return error_for(failure.code, failure.summary, retry_after=failure.retry_after)
+    return ErrorInChild(failure.client_text, failure.trace)
 
 
 def _check_importable(function: Callable[..., Any], name: str) -> None:
@@ -176,11 +176,11 @@ def _begin(functions: Functions, outputs: Outputs, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share_onnxruntime(threads)
-    _child.update(functions=functions, outputs=outputs, refusal=None)
+    _child.update(functions=functions, outputs=outputs, failure=None)
     try:
         _child["state"] = functions.load()
     except BaseException as error:  # if it ended this process, the caller would only learn that the process died
-        _child["refusal"] = _in_words(error)
+        _child["failure"] = _in_words(error)
 
 
 def _end_with_parent() -> None:
@@ -191,14 +191,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _loaded() -> Refusal | None:
-    refusal: Refusal | None = _child["refusal"]
-    return refusal
+def _loaded() -> ChildFailure | None:
+    failure: ChildFailure | None = _child["failure"]
+    return failure
 
 
 def _answer(inputs: dict[str, Array], parameters: dict[str, Any]) -> Any:
-    if _child["refusal"] is not None:
-        return _child["refusal"]
+    if _child["failure"] is not None:
+        return _child["failure"]
     inputs = {name: read_only(value) for name, value in inputs.items()}  # pickling dropped this flag
     try:
         answer = _child["functions"].predict(_child["state"], inputs, parameters)
@@ -207,9 +207,9 @@ def _answer(inputs: dict[str, Array], parameters: dict[str, Any]) -> Any:
         return _in_words(error)
 
 
-def _in_words(error: BaseException) -> Refusal:
-    trace = "".join(traceback.format_exception(*of_its_own(error)))
-    said = told(error, "the model failed")
+def _in_words(error: BaseException) -> ChildFailure:
+    trace = "".join(traceback.format_exception(*user_exc_info(error)))
+    said = text_for_client(error, "the model failed")
     if isinstance(error, PredictionError):
-        return Refusal(error.message, trace, error.code, error.retry_after)
-    return Refusal(" ".join(f"{type(error).__name__}: {error}".split()), trace, told=said)
+        return ChildFailure(error.message, trace, error.code, error.retry_after)
+    return ChildFailure(" ".join(f"{type(error).__name__}: {error}".split()), trace, client_text=said)

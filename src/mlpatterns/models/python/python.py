@@ -14,10 +14,10 @@ from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, Not
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.models.python.functions import Functions, Load, Predict
 from mlpatterns.models.python.outputs import Misfit, Outputs, fitted
-from mlpatterns.models.python.places import InChild, OnLoop, OnThread, Place
+from mlpatterns.models.python.places import ErrorInChild, OnLoop, OnThread, Place
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.tensors import read_only, validate
-from mlpatterns.user_code import of_its_own, told
+from mlpatterns.user_code import text_for_client, user_exc_info
 from mlpatterns.user_errors import CompositionError, ModelFileError, UserError
 
 __all__ = ["PythonModel"]
@@ -132,7 +132,7 @@ class PythonModel(BasePredictor):
             raise NotStarted(self.name)
         for asked in request.outputs:
             if asked not in self._outputs:
-                raise InvalidInput(f"there is no output {asked!r}; there is {', '.join(self._outputs)}")
+                raise InvalidInput(f"there is no output {asked!r}; the model has {', '.join(self._outputs)}")
         if request.deadline is not None and self._clock.monotonic() >= request.deadline:
             raise DeadlineExceeded
         inputs = {name: read_only(value) for name, value in request.inputs.items()}
@@ -148,11 +148,11 @@ class PythonModel(BasePredictor):
 
     def _failed(self, error: Exception) -> InternalError:
         """The error for the client; the log gets all details."""
-        if isinstance(error, InChild):
-            log.error("%r: %s, in a child process\n%s", self.name, error.told, error.trace)
-            return InternalError(error.told, logged=True)
-        said = told(error, "the model failed")
-        log.error("%r: %s", self.name, said, exc_info=of_its_own(error))
+        if isinstance(error, ErrorInChild):
+            log.error("%r: %s, in a child process\n%s", self.name, error.client_text, error.trace)
+            return InternalError(error.client_text, logged=True)
+        said = text_for_client(error, "the model failed")
+        log.error("%r: %s", self.name, said, exc_info=user_exc_info(error))
         return InternalError(said, logged=True)
 
 
@@ -163,7 +163,7 @@ def _specs(name: str, what: str, specs: Sequence[TensorSpec]) -> tuple[TensorSpe
         raise CompositionError(f"{name!r} needs {what}; declare at least one TensorSpec")
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
-        raise CompositionError(f"{name!r} has two {what} of one name; give each its own")
+        raise CompositionError(f"{name!r} has two {what} with the same name; give each its own")
     return tuple(specs)
 
 

@@ -31,7 +31,7 @@ NO_HEADERS = MappingProxyType[str, str]({})
 ONE_WRITE = 512 * 1024  # bytes; a larger body is sent in pieces, so that the event loop is not blocked
 
 
-class Answered(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """A complete HTTP response; `headers` are by lower-case name."""
 
     status: int
@@ -80,7 +80,7 @@ class HttpTransport:
 
     async def _call(
         self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
-    ) -> Answered:
+    ) -> HttpResponse:
         try:
             answer = await self._session.call(method, url, body, headers)
         except self._session.errors as error:
@@ -116,7 +116,7 @@ class HttpSession:
 
     async def call(
         self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
-    ) -> Answered:
+    ) -> HttpResponse:
         """Sends one request and reads the response. Redirects are not followed; they are returned as responses.
 
         Raises:
@@ -134,7 +134,7 @@ class HttpSession:
             if said.get("content-encoding", "identity").lower() != "identity":
                 answer.close()
                 raise InternalError("the remote model answered in an encoding that was not asked for")
-            return Answered(answer.status, said, await self._read(answer))
+            return HttpResponse(answer.status, said, await self._read(answer))
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         if answer.content_length is not None and answer.content_length <= self._max_bytes:
@@ -161,7 +161,7 @@ def _in_utf8(headers: Mapping[str, str]) -> dict[str, str]:
     return sent
 
 
-def refusal(name: str, answer: Answered) -> PredictionError:
+def refusal(name: str, answer: HttpResponse) -> PredictionError:
     """The error for another server's error response, with that server's error text if it has one."""
     try:
         said: Any = msgspec.json.decode(answer.body)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, PredictionError, Unavailable
 from mlpatterns.headers import checked_headers, may_be_sent
-from mlpatterns.models.leaf import Leaf
+from mlpatterns.models.leaf import LeafPredictor
 from mlpatterns.models.remote.http import HttpTransport
 from mlpatterns.models.remote.transport import Transport, Unreached, grpc_url, is_grpc, model_url
 from mlpatterns.oip.client_codec import DecodedResponse
@@ -29,7 +29,7 @@ DAY = 86_400.0  # seconds: the longest timeout of a call
 _READ_PARAMETERS = ("identity", "status", "degraded", NOTES_PARAMETER)
 
 
-class RemoteModel(Leaf):
+class RemoteModel(LeafPredictor):
     """A model on another server: mlpatterns, or any server that speaks the Open Inference Protocol over HTTP or gRPC.
 
     If the server is down at start, the start still succeeds, and the metadata is requested again with back-off. Until

@@ -85,7 +85,7 @@ def model_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
     if whole:
         found = unquote(whole["name"])
         if model not in (None, found):
-            raise CompositionError(f"the URL is of the model {found!r}, not {model!r}; name it once")
+            raise CompositionError(f"the URL names the model {found!r}, not {model!r}; name the model once")
         return f"{parts.scheme}://{parts.netloc}{whole['model']}", found
     wanted = model or name
     if not wanted:

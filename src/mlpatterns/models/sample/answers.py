@@ -16,19 +16,19 @@ from mlpatterns.predictor import InferenceRequest, Predictor
 from mlpatterns.registry.golden import Golden, agree, chosen_rows, make_golden
 from mlpatterns.user_errors import ModelFileError
 
-__all__ = ["Sampled", "check_finite", "check_sample", "golden_of"]
+__all__ = ["SampleAnswers", "check_finite", "check_sample", "golden_of"]
 
 CLOSE = 1e-4  # tolerance, as a share of the largest answer: another machine may add numbers in another order
 
 
-class Sampled(Struct, frozen=True):
+class SampleAnswers(Struct, frozen=True):
     """Inputs, and the outputs of a model for them."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
 
 
-async def check_sample(leaf: Predictor) -> Sampled | None:
+async def check_sample(leaf: Predictor) -> SampleAnswers | None:
     """The answers of a started model to its sample. None if it refuses a generated sample, which proves nothing.
 
     A sample of zeros counts as generated. Some models have no answer to zeros (a row divided by its length), so a
@@ -92,13 +92,13 @@ def check_finite(outputs: Mapping[str, Array]) -> None:
             raise ModelFileError(f"its output {name!r} has {what} for its own sample")
 
 
-async def _asked(leaf: Predictor, inputs: Mapping[str, Array]) -> Sampled:
+async def _asked(leaf: Predictor, inputs: Mapping[str, Array]) -> SampleAnswers:
     try:
         response = await leaf.predict(InferenceRequest(inputs, Context(new_id(), purpose="probe")))
     except PredictionError as error:
         raise ModelFileError(f"it does not answer its own sample: {error}") from error
     check_finite(response.outputs)
-    return Sampled(inputs, response.outputs)
+    return SampleAnswers(inputs, response.outputs)
 
 
 def _is_blank(sample: Mapping[str, Array]) -> bool:

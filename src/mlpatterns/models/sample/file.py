@@ -57,7 +57,7 @@ def _arrays(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             given = {name: file[name] for name in file.files}
     except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise TableError(f"the sample {path.name} is no NPZ file of numbers and text") from error
+        raise TableError(f"the sample {path.name} is not an NPZ file of numbers and text") from error
     if len(inputs) == len(given) == 1:
         given = {inputs[0].name: next(iter(given.values()))}
     missing = [spec.name for spec in inputs if spec.name not in given]
@@ -113,7 +113,7 @@ def _lines(path: Path) -> list[list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [row for row, _ in zip(csv.reader(file), range(MOST_ROWS), strict=False) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"the sample {path.name} is no CSV file in UTF-8") from error
+        raise TableError(f"the sample {path.name} is not a CSV file in UTF-8") from error
     if not lines:
         raise TableError(f"the sample {path.name} is empty")
     return [[cell.strip() for cell in line] for line in lines]
@@ -127,7 +127,7 @@ def _widths(path: Path, inputs: Sequence[TensorSpec], cells: int) -> list[int]:
     for spec in inputs:
         if -1 in spec.shape[1:]:
             raise TableError(
-                f"the sample {path.name} is a table, which {spec.name!r} {list(spec.shape)} is not; use .npz"
+                f"the sample {path.name} is a table, which cannot hold {spec.name!r} {list(spec.shape)}; use .npz"
             )
     return [prod(spec.shape[1:]) for spec in inputs]
 
@@ -173,7 +173,7 @@ def _cell(path: Path, number: int, line: Sequence[str], place: int, kind: str) -
         where = f"the sample {path.name}, line {number}"
         if place >= len(line):
             raise TableError(f"{where} has no cell in column {place + 1}") from None
-        raise TableError(f"{where}: {line[place][:40]!r} in column {place + 1} is no {kind}") from None
+        raise TableError(f"{where}: {line[place][:40]!r} in column {place + 1} is not a valid {kind}") from None
 
 
 def _value(cell: str, kind: str) -> Any:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import Conflict, MlpatternsError, Unavailable
 from mlpatterns.interfaces import Document, Shared
-from mlpatterns.models.located import asked
+from mlpatterns.models.files import current_version
 from mlpatterns.models.swap.checks import Contract
 from mlpatterns.models.swap.document import ServedRecorder, SwapDocument
 from mlpatterns.models.swap.load import ChangeEvent, VersionLoad
@@ -90,7 +90,7 @@ class Follower:
         Raises:
             UnknownName, RegistryDown: there is none, or the registry does not answer.
         """
-        return (await asked(self._reference, self._runtime)).version
+        return (await current_version(self._reference, self._runtime)).version
 
     async def command(
         self, version: int, to: Callable[[SwapDocument], SwapDocument], by: str, *, force: bool = False
@@ -130,7 +130,7 @@ class Follower:
         """The version that the command waits for; raises as `command`."""
         await asyncio.wait([loading])
         if self._loading.task is not loading or loading.cancelled():
-            raise Conflict("another command came meanwhile")
+            raise Conflict("another command came in the meantime")
         return self._loading.result()
 
     # ---- checks ----

@@ -14,7 +14,7 @@ from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
 from mlpatterns.runtime.replacing import start_checked, start_failure, stop_when_idle
-from mlpatterns.user_code import awaited
+from mlpatterns.user_code import await_user_code
 from mlpatterns.user_errors import CompositionError, RegistryDown, UserError
 
 __all__ = ["LoadedVersion", "Make", "Swapper", "VersionRefused"]
@@ -114,7 +114,7 @@ class Swapper:
         clock = self.runtime.clock
         began = clock.monotonic()
         try:
-            fresh = await awaited(self._checked(version, before))
+            fresh = await await_user_code(self._checked(version, before))
         except RegistryDown:
             raise
         except Exception as error:

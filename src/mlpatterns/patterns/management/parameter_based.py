@@ -76,13 +76,16 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 async def changed(control: Mapping[str, str]) -> tuple[Row, ...]:
     async with running(control) as http:
-        await told(http, {"active": {"virginica": True}, "thresholds": {"setosa": 0.999}})
+        await set_parameters(http, {"active": {"virginica": True}, "thresholds": {"setosa": 0.999}})
         all_three = await ask(http, SETOSA)
-        refused = await told(http, {"thresholds": {"rose": 0.5}}), await told(http, {"thresholds": {"setosa": 1.5}})
+        refused = (
+            await set_parameters(http, {"thresholds": {"rose": 0.5}}),
+            await set_parameters(http, {"thresholds": {"setosa": 1.5}}),
+        )
         anyone = (await http.post("/parameters", json={"stopped": True})).status_code
-        await told(http, {"stopped": True})
+        await set_parameters(http, {"stopped": True})
         stopped = await ask(http, SETOSA)
-        await told(http, {"stopped": False})
+        await set_parameters(http, {"stopped": False})
     other = {**control, "MLPATTERNS_THRESHOLD_SETOSA": "0.5"}
     async with running(other) as http:
         kept, said = await ask(http, SETOSA), (await http.get("/parameters")).json()["warnings"]
@@ -112,6 +115,6 @@ async def ask(client: httpx.AsyncClient, row: list[float]) -> Any:
     return answer.json() if answer.status_code == 200 else answer.status_code
 
 
-async def told(client: httpx.AsyncClient, parameters: Mapping[str, Any]) -> int:
+async def set_parameters(client: httpx.AsyncClient, parameters: Mapping[str, Any]) -> int:
     headers = {"authorization": f"Bearer {TOKEN}"}
     return (await client.post("/parameters", json=parameters, headers=headers)).status_code

@@ -56,7 +56,7 @@ app = serve(build, answers=Answers(also=job_id, aliases=BOOK))
 async def demo(client: httpx.AsyncClient) -> Evidence:
     """Compares two real models on all 150 flowers, then tries a slow, a failing and an absent candidate."""
     candidates = {"slow": SlowModel(seconds=SLOW), "failing": FlakyModel(), "absent at start": OnnxModel("nobody")}
-    alone = await asked(Shadow(OnnxModel(SVC), FlakyModel(), sample=0, sink="memory://"))
+    alone = await measure(Shadow(OnnxModel(SVC), FlakyModel(), sample=0, sink="memory://"))
     rows = [await beside(name, Shadow(OnnxModel(SVC), it, sink="memory://"), alone) for name, it in candidates.items()]
     return Evidence("shadow_ab", (*await compared(client), *rows))
 
@@ -96,7 +96,7 @@ async def compared(http: httpx.AsyncClient) -> tuple[Row, Row]:
 async def beside(name: str, shadow: Shadow, alone: tuple[list[Any], float, float, Any]) -> Row:
     """Checks that a candidate does not disturb callers. The p50 only has to show that no caller waits for it."""
     try:
-        answers, p50, p99, figures = await asked(shadow)
+        answers, p50, p99, figures = await measure(shadow)
     except UserError:  # it did not start
         answers, p50, p99, figures = [], np.inf, np.inf, {}
     counted = sum(figures.get(end, 0) for end in ("compared", "failed", "dropped", "waiting"))
@@ -107,7 +107,7 @@ async def beside(name: str, shadow: Shadow, alone: tuple[list[Any], float, float
                right == figures.get("sampled") == counted == ASKED and p50 < SLOW / 2)  # fmt: skip
 
 
-async def asked(shadow: Shadow) -> tuple[list[Any], float, float, Any]:
+async def measure(shadow: Shadow) -> tuple[list[Any], float, float, Any]:
     """The answers, their p50 and p99 in seconds, and the counts of the sampled requests by outcome."""
     found = []
     async with client(shadow) as http:

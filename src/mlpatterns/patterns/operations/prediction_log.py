@@ -43,31 +43,31 @@ def build() -> PredictionLog:
     return PredictionLog(OutlierCheck(OnnxModel("iris_sklearn_svc"), detector=OnnxModel("iris_sklearn_outlier")))
 
 
-def judged(response: InferenceResponse, context: Context, predictions: list[Any] | None = None) -> Any:
+def predict_answer(response: InferenceResponse, context: Context, predictions: list[Any] | None = None) -> Any:
     """The prediction of each row, and whether the row is an outlier; `job_id` is the prediction's id."""
     rows = [predictions or response.outputs["probabilities"].tolist(), *(response.outputs[f].tolist() for f in FLAGS)]
     found = zip(("prediction", *FLAGS), rows, strict=True)
     return {"job_id": context.prediction_id} | {name: row[0] if len(row) == 1 else row for name, row in found}
 
 
-def named(response: InferenceResponse, context: Context) -> Any:
-    """As `judged`, but with the most probable label as the prediction."""
+def label_answer(response: InferenceResponse, context: Context) -> Any:
+    """As `predict_answer`, but with the most probable label as the prediction."""
     labels = response.described.labels if response.described else ()
-    return judged(response, context, [labels[best] for best in response.outputs["probabilities"].argmax(axis=1)])
+    return predict_answer(response, context, [labels[top] for top in response.outputs["probabilities"].argmax(axis=1)])
 
 
-def sampled(response: InferenceResponse, context: Context) -> dict[str, Any]:
+def sample_answer(response: InferenceResponse, context: Context) -> dict[str, Any]:
     """The type, shape and sample of the outlier outputs."""
     sample = [response.outputs[name].tolist()[0] for name in FLAGS]
     return {"outlier_type": "bool, float32", "outlier_structure": "(1,2)", "outlier_sample": sample}
 
 
-app = serve(build, answers=Answers(predict=judged, label=named, sample=sampled))
+app = serve(build, answers=Answers(predict=predict_answer, label=label_answer, sample=sample_answer))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
     """Predicts and reads the log; kills a server under load; uses a log that cannot be written."""
-    rows = (await recorded(client), await flagged(client), await told(client), await killed(), await unwritable())
+    rows = (await recorded(client), await flagged(client), await feedback(client), await killed(), await unwritable())
     return Evidence(NAME, rows)
 
 
@@ -87,7 +87,7 @@ async def flagged(client: httpx.AsyncClient) -> Row:
                flags == single == [False, False, True])  # fmt: skip
 
 
-async def told(client: httpx.AsyncClient) -> Row:
+async def feedback(client: httpx.AsyncClient) -> Row:
     which = (await predict(client, FLOWERS[0]))["job_id"]
     bodies = [{"prediction_id": each, "name": "label", "value": "setosa"} for each in (which, "unknown")]
     codes = [(await client.post("/feedback", json=body)).status_code for body in bodies]

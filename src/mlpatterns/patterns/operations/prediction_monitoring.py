@@ -51,7 +51,7 @@ def build(interval: float = 60.0, rules: Any = "tests") -> Monitor:
     return Monitor(PredictionLog(checked), profiles=ModelProfiles(model.reference), interval=interval, rules=rules)
 
 
-def judged(response: InferenceResponse, context: Context) -> dict[str, Any]:
+def predict_answer(response: InferenceResponse, context: Context) -> dict[str, Any]:
     """The prediction of each row, whether the row is an outlier, and the milliseconds of model and detector."""
     took = {note.path.rpartition("/")[2]: note.value for note in context.notes if note.key == "ms"}
     given = [response.outputs[name].tolist() for name in OUTPUTS]
@@ -60,20 +60,20 @@ def judged(response: InferenceResponse, context: Context) -> dict[str, Any]:
             "is_outlier": flags, "outlier_score": scores, "outlier_elapsed": took.get("outlier")}  # fmt: skip
 
 
-def named(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """As `judged`, with the most probable label in addition."""
+def label_answer(response: InferenceResponse, context: Context) -> dict[str, Any]:
+    """As `predict_answer`, with the most probable label in addition."""
     labels = response.described.labels if response.described else ()
     best = [labels[index] for index in response.outputs["probabilities"].argmax(axis=1)]
-    return judged(response, context) | {"prediction_label": best[0] if len(best) == 1 else best}
+    return predict_answer(response, context) | {"prediction_label": best[0] if len(best) == 1 else best}
 
 
-def sampled(response: InferenceResponse, context: Context) -> dict[str, Any]:
+def sample_answer(response: InferenceResponse, context: Context) -> dict[str, Any]:
     """The type, shape and sample of the outlier outputs."""
     return {"outlier_type": "bool, float32", "outlier_structure": "(1,2)",
             "outlier_sample": [response.outputs[name].tolist()[0] for name in OUTPUTS[1:]]}  # fmt: skip
 
 
-app = serve(build, answers=Answers(predict=judged, label=named, sample=sampled))
+app = serve(build, answers=Answers(predict=predict_answer, label=label_answer, sample=sample_answer))
 
 
 async def demo(client: Any) -> Evidence:
@@ -81,7 +81,7 @@ async def demo(client: Any) -> Evidence:
     sudden = [iris_rows(ROWS, n, longer=0.5 * (n >= 5)) for n in range(10)]  # 0.6 standard deviations
     slow = [iris_rows(ROWS, n, longer=0.05 * n) for n in range(18)]  # one standard deviation after 17
     stuck = [iris_rows(ROWS, n, stuck=n >= 5) for n in range(8)]
-    return Evidence(NAME, (await quiet(), await burst(), await told(),
+    return Evidence(NAME, (await quiet(), await burst(), await webhook(),
         await alerted("a column that drifts at once is alerted of, and no other is", sudden, 5, 3, "sepal_length"),
         await alerted("a slow drift is alerted of before it is a standard deviation", slow, 1, 17, "sepal_length"),
         await alerted("a stuck sensor is described", stuck, 5, 3, "petal_width", "all values are 0.2")))  # fmt: skip
@@ -113,7 +113,7 @@ async def burst() -> Row:
                ", ".join(f"in {number}" for number, _ in changes), holds)  # fmt: skip
 
 
-async def told() -> Row:
+async def webhook() -> Row:
     bodies, newest = await heard_of(SERVED, [iris_rows(ROWS, n, longer=1.0) for n in range(ASKED)])
     raised, said = [name for body in bodies for name in body["raised"]], newest.get("alerting", [])
     return Row("a server's own requests raise it: the webhook hears it once, and /drift says it", "sepal_length, twice",

@@ -62,13 +62,13 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
         environ = {"MLPATTERNS_HOME": str(folder / "home"), "MLPATTERNS_REGISTRY": f"sqlite:///{folder}/home/none.db"}
         inside = made.folder / "app"
         async with process("app.py", environ=environ, cwd=inside) as server:
-            alone, registered = await asked(server.http, rows), await asked(client, rows)
+            alone, registered = await predict(server.http, rows), await predict(client, rows)
         alike = (whole(inside, registered), small(made), same(alone, registered, folder / "home"))
         versions = (one_version(made, alone, registered), alike_again)
         return Evidence(NAME, (*alike, *versions, *await asyncio.to_thread(built, made)))
 
 
-async def asked(client: httpx.AsyncClient, rows: list[list[float]]) -> Any:
+async def predict(client: httpx.AsyncClient, rows: list[list[float]]) -> Any:
     """The probabilities, and the version and digest that the answer states."""
     (model,) = (await client.post("/v2/repository/index", json={})).json()
     tensor = {"name": "input", "datatype": "FP32", "shape": [len(rows), 4], "data": rows}

@@ -169,15 +169,15 @@ class BatchJob(Wrapper):
         with _without_internals():
             return BatchState(source, sink, self.cron, await self._sink.load())
 
-    async def _failures(self, asked: FailuresQuery, caller: Caller) -> list[Failure]:
+    async def _failures(self, query: FailuresQuery, caller: Caller) -> list[Failure]:
         """The first rows that could not be predicted, and why."""
         with _without_internals():
-            return await self._sink.failures(max(0, min(asked.limit, MOST_FAILURES)))
+            return await self._sink.failures(max(0, min(query.limit, MOST_FAILURES)))
 
-    async def _ask(self, asked: RunCommand, caller: Caller) -> RunRequests:
+    async def _ask(self, command: RunCommand, caller: Caller) -> RunRequests:
         """Requests a run now; the process with the lease does it."""
         document = await self._asked.change(
-            lambda before: RunRequests(before.times + 1, asked.restart), by=caller.principal or "admin"
+            lambda before: RunRequests(before.times + 1, command.restart), by=caller.principal or "admin"
         )
         return document.value
 
@@ -188,7 +188,7 @@ def _without_internals() -> Iterator[None]:
     try:
         yield
     except (PredictionError, UserError) as error:
-        raise Unavailable("the results do not answer; try again later", retry_after=1) from error
+        raise Unavailable("the store of the results does not answer; try again later", retry_after=1) from error
 
 
 def _in_place(source: str) -> str:

@@ -70,24 +70,24 @@ class ItemOperations:
     def start(self, source: BatchSource, items: BatchItems) -> None:
         self._source, self._items = source, items
 
-    async def _all(self, asked: ItemsQuery, caller: Caller) -> Streamed:
+    async def _all(self, query: ItemsQuery, caller: Caller) -> Streamed:
         """All rows, in the order of their ids."""
-        return await self._list("all", asked)
+        return await self._list("all", query)
 
-    async def _predicted(self, asked: ItemsQuery, caller: Caller) -> Streamed:
+    async def _predicted(self, query: ItemsQuery, caller: Caller) -> Streamed:
         """The rows that have a prediction, in the order of their ids."""
-        return await self._list("predicted", asked)
+        return await self._list("predicted", query)
 
-    async def _unpredicted(self, asked: ItemsQuery, caller: Caller) -> Streamed:
+    async def _unpredicted(self, query: ItemsQuery, caller: Caller) -> Streamed:
         """The rows that have no prediction yet, in the order of their ids."""
-        return await self._list("unpredicted", asked)
+        return await self._list("unpredicted", query)
 
-    async def _list(self, kind: str, asked: ItemsQuery) -> Streamed:
+    async def _list(self, kind: str, query: ItemsQuery) -> Streamed:
         """A JSON list that is sent while it is read."""
-        if asked.limit is not None and asked.limit < 0:
+        if query.limit is not None and query.limit < 0:
             raise InvalidInput("the limit must not be negative")
-        left = asked.limit
-        first = await self._page(kind, asked.after, PAGE if left is None else min(PAGE, left))
+        left = query.limit
+        first = await self._page(kind, query.after, PAGE if left is None else min(PAGE, left))
         return Streamed(self._text(kind, first, left))
 
     async def _text(self, kind: str, page: Page | None, left: int | None) -> AsyncIterator[bytes]:
@@ -108,17 +108,17 @@ class ItemOperations:
         except PredictionError as error:
             raise Unavailable("the table does not answer; try again later", retry_after=1) from error
         except UserError as error:
-            raise Unavailable("the table is not there yet, or is not one of items", retry_after=1) from error
+            raise Unavailable("the table does not exist yet, or is not a table of items", retry_after=1) from error
 
-    async def _add(self, asked: AddItems, caller: Caller) -> Added:
+    async def _add(self, command: AddItems, caller: Caller) -> Added:
         """Adds rows, which the next run predicts."""
-        if not 0 < len(asked.values) <= MOST_ADDED:
+        if not 0 < len(command.values) <= MOST_ADDED:
             raise InvalidInput(f"add 1 to {MOST_ADDED} rows at once")
         try:
-            await self._items.add(asked.values)
+            await self._items.add(command.values)
         except MlpatternsError as error:
             raise Unavailable("the table does not answer; try again later", retry_after=1) from error
-        return Added(len(asked.values))
+        return Added(len(command.values))
 
 
 def _lines(page: Page) -> list[bytes]:

@@ -1,1 +1,1 @@
-"""Batcher: what arrives while the model is busy is asked together."""
+"""Batcher: requests that arrive while the model is busy go to it together."""

@@ -185,7 +185,7 @@ class Batcher(Wrapper):
             self._slots.release()
 
     async def _ask(self, batch: Batch, flight: Flight[list[Outcome]]) -> list[Outcome]:
-        deadline = flight.tell()
+        deadline = flight.take_deadline()
         now = self._clock.monotonic()
         outcomes: list[Outcome] = [DeadlineExceeded()] * len(batch.items)
         places = []
@@ -217,5 +217,5 @@ def _check_axes(metadata: ModelMetadata) -> None:
             if spec.shape[:1] != (-1,) and not spec.optional:
                 raise CompositionError(
                     f"{metadata.name!r} cannot be batched: its {what} {spec.name!r} has the shape {list(spec.shape)}, "
-                    "whose first axis is not free; export the model with a free batch axis, or leave the Batcher away"
+                    "whose first axis is not free; export the model with a free batch axis, or remove the Batcher"
                 )

@@ -17,7 +17,7 @@ from mlpatterns.pieces.cache.keys import RequestKeys
 from mlpatterns.pieces.cache.rows import WarmRequest, WarmResult, joined, split, warm
 from mlpatterns.pieces.flights import Flight
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
-from mlpatterns.stores.cache import CacheEntry, CacheStore, sealed
+from mlpatterns.stores.cache import CacheEntry, CacheStore, shareable_view
 from mlpatterns.tensors import batch_size, read_only
 from mlpatterns.user_errors import CompositionError
 
@@ -159,7 +159,7 @@ class DataCache(Wrapper):
         async def prepare(chosen: Sequence[str]) -> None:
             rows = [places[key] for key in chosen]
             inputs = {name: read_only(value[rows]) for name, value in request.inputs.items()}
-            asked = InferenceRequest(inputs, context, None, request.parameters, request.outputs, flight.tell())
+            asked = InferenceRequest(inputs, context, None, request.parameters, request.outputs, flight.take_deadline())
             clears = self._store.clears
             response = await self.inner.predict(asked)
             for key, row in zip(chosen, split(response, self.inner.name, len(rows)), strict=True):
@@ -189,7 +189,7 @@ class DataCache(Wrapper):
         keys, identity = keyed
         for key, row in zip(keys, split(response, self.inner.name, len(keys)), strict=True):
             await self._keep(key, row, identity, clears)
-        return sealed(response)
+        return shareable_view(response)
 
     async def _keep(self, key: str, row: InferenceResponse, identity: str, clears: int) -> InferenceResponse:
         """Keeps the row if it may be kept; returns it in a form that several callers can share."""
@@ -209,14 +209,14 @@ class DataCache(Wrapper):
         """
         return await self._store.clear(self._keys.of_model())
 
-    async def _warm(self, asked: WarmRequest, caller: Caller) -> WarmResult:
+    async def _warm(self, command: WarmRequest, caller: Caller) -> WarmResult:
         """Prepares the row of each key before the first request for it, within the time of one request.
 
         Raises:
             Unsupported: the loader does not take keys.
             Unavailable: the loader is not known yet.
         """
-        return await warm(asked.keys, self.inner, self._outcomes, caller, self._clock)
+        return await warm(command.keys, self.inner, self._outcomes, caller, self._clock)
 
     async def _outcomes(self, request: InferenceRequest) -> list[str | Exception]:
         """The state of each row of `request`, or its error."""
@@ -229,7 +229,7 @@ class DataCache(Wrapper):
 
 
 def _of_row(error: Exception, number: int, rows: int) -> Exception:
-    """The error as the caller is told it: the loader may have been asked for that row alone, so it cannot say which."""
+    """The error for the caller, with the number of the row: the loader may have got that row alone."""
     if rows > 1 and isinstance(error, PredictionError) and error.code in OF_ONE:
         return error.about(f"row {number} of {rows}")
     return error

@@ -77,7 +77,7 @@ class Group(Generic[T]):
         keys = self._keys
         keys.append(key)
         name = f"{self._name}.{self._number}"
-        made, _ = await self._flights.ask(name, partial(self._begin, keys), flight.tell(), flight.notes)
+        made, _ = await self._flights.ask(name, partial(self._begin, keys), flight.take_deadline(), flight.notes)
         result = made[key]
         if isinstance(result, Exception):
             raise result

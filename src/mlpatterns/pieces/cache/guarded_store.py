@@ -13,7 +13,7 @@ from mlpatterns.pieces.cache.common import CacheMetrics, CacheStats, Cleared
 from mlpatterns.pieces.cache.keys import ModelKeys
 from mlpatterns.predictor import InferenceResponse, Runtime
 from mlpatterns.redaction import redact
-from mlpatterns.stores.cache import CacheEntry, CacheStore, CacheUsage, kept, sealed, size_of
+from mlpatterns.stores.cache import CacheEntry, CacheStore, CacheUsage, owned_copy, shareable_view, size_of
 
 __all__ = ["GuardedStore"]
 
@@ -26,7 +26,7 @@ WRITE_SECONDS, FLUSH_SECONDS, CLEAR_SECONDS = 1.0, 2.0, 30.0
 
 
 class GuardedStore:
-    """The entries of one cache, kept for `ttl` seconds.
+    """The entries of one cache, owned_copy for `ttl` seconds.
 
     A look-up takes at most `timeout` seconds. Entries are written in the background, from a bounded queue; a look-up
     finds them there too. An entry that does not fit is dropped and counted. After five failures in a row the store is
@@ -118,8 +118,8 @@ class GuardedStore:
             clears: the value of `clears` when it was requested.
         """
         if not self.may_keep(response, identity, most):
-            return sealed(response)
-        response = kept(response)
+            return shareable_view(response)
+        response = owned_copy(response)
         if clears == self.clears:
             await self.put(key, CacheEntry(response, self._clock.time() + fresh))
         return response

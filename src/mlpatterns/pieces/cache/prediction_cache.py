@@ -136,7 +136,9 @@ class PredictionCache(Wrapper):
                 return entry.response, "hit"
         context = request.context.detached()
         flight.notes = context.notes
-        asked = InferenceRequest(request.inputs, context, None, request.parameters, request.outputs, flight.tell())
+        asked = InferenceRequest(
+            request.inputs, context, None, request.parameters, request.outputs, flight.take_deadline()
+        )
         try:
             response = await self.inner.predict(asked)
         except Exception as error:

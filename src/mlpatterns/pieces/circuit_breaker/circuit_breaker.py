@@ -147,12 +147,12 @@ class CircuitBreaker(Wrapper):
         self._seen: Document[BreakerCommand] | None = None
         self._shared = await runtime.shared("breaker", BreakerCommand, BreakerCommand())
         with suppress(Unavailable):  # the store is down: what it holds is applied when it is back
-            self._obey(self._shared.document)
-        self._shared.watch(self._obey)
+            self._apply_command(self._shared.document)
+        self._shared.watch(self._apply_command)
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         if self._seen is None:
-            self._obey(self._shared.document)
+            self._apply_command(self._shared.document)
         machine, began = self._machine, self._clock.monotonic()
         if (permit := machine.acquire(began)) is None:
             raise self._refusal(request, began)
@@ -195,7 +195,7 @@ class CircuitBreaker(Wrapper):
 
     # ---- states ----
 
-    def _obey(self, document: Document[BreakerCommand]) -> None:
+    def _apply_command(self, document: Document[BreakerCommand]) -> None:
         """Applies the newest command."""
         before, self._seen = self._seen, document
         if document.value.forced is not None:
@@ -237,13 +237,13 @@ class CircuitBreaker(Wrapper):
             by=document.by,
         )
 
-    async def _set(self, told: SetBreaker, caller: Caller) -> BreakerStats:
+    async def _set(self, command: SetBreaker, caller: Caller) -> BreakerStats:
         """Forces a state in all workers within a second, or takes it back.
 
         Raises:
             Unavailable: the control store does not answer.
         """
-        forced = None if told.state == "CLOSED" else told.state
+        forced = None if command.state == "CLOSED" else command.state
         await self._shared.change(
             lambda value: BreakerCommand(forced, value.resets + 1), caller.principal or "anonymous"
         )

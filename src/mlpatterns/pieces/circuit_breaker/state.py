@@ -65,7 +65,7 @@ class BreakerOptions(Struct, frozen=True, kw_only=True):
             if not 1 <= getattr(self, name) <= 1_000_000:
                 raise CompositionError(f"{name} must be at least 1 and at most 1000000")
         if not self.max_wait_duration_in_half_open_state >= 0:
-            raise CompositionError("max_wait_duration_in_half_open_state must be at least 0 seconds; 0 is without end")
+            raise CompositionError("max_wait_duration_in_half_open_state must be at least 0 seconds; 0 means no limit")
         if self.sliding_window_type not in ("COUNT_BASED", "TIME_BASED"):
             raise CompositionError("sliding_window_type must be 'COUNT_BASED' or 'TIME_BASED'")
 

@@ -34,10 +34,10 @@ class Totals(Struct):
 
 
 class OutcomeWindow(Protocol):
-    """`now` is in seconds of a clock that never goes back."""
+    """A window of outcomes; `now` is in seconds of a clock that never goes back."""
 
     def add(self, failed: bool, slow: bool, now: float) -> Totals:
-        """Counts a call that ended now; what the window holds then."""
+        """Counts a call that ended now; returns what the window then holds."""
         ...
 
     def totals(self, now: float) -> Totals:

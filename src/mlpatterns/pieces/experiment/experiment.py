@@ -38,7 +38,7 @@ class SampleRatio(Struct, frozen=True):
 
 
 class ExperimentState(Struct, frozen=True):
-    """An experiment as the log tells it.
+    """The state of an experiment, from the log.
 
     Attributes:
         control: the arm that the others are compared with.
@@ -180,12 +180,12 @@ class Experiment(Wrapper):
                 break
             self._place = found.after
         while True:
-            told = await self._store.told(self._told, PAGE)
-            await self._offload(partial(people.tell, told.feedback))
-            if told.after == self._told:
+            page = await self._store.read_feedback(self._told, PAGE)
+            await self._offload(partial(people.add_feedback, page.feedback))
+            if page.after == self._told:
                 people.forget(self._clock.time())
                 return people
-            self._told = told.after
+            self._told = page.after
 
 
 def _sample(revision: int, period: Period) -> SampleRatio:

@@ -22,7 +22,7 @@ from mlpatterns.user_errors import CompositionError
 __all__ = ["Metric", "Population", "Unit"]
 
 MOST_EARLY = 10_000  # feedback that waits for the record of its prediction
-GRACE = 3600.0  # seconds beyond the window within which what was told may still be read
+GRACE = 3600.0  # seconds beyond the window within which feedback may still be read
 
 
 class Metric(Struct, frozen=True):
@@ -51,9 +51,13 @@ class Metric(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not self.name or self.per_user not in PER_USER or not 0 <= self.window < 1e10:
-            raise CompositionError("a Metric needs a name, a way to make one value a user, and a window of seconds")
+            raise CompositionError(
+                "a Metric needs a name, a way to make one value for each user, and a window of seconds"
+            )
         if self.missing not in ("zero", "left_out") or self.better not in ("higher", "lower"):
-            raise CompositionError("of a Metric, missing is 'zero' or 'left_out', and better 'higher' or 'lower'")
+            raise CompositionError(
+                "the missing of a Metric must be 'zero' or 'left_out', and its better 'higher' or 'lower'"
+            )
 
 
 class Exposure(Struct, frozen=True):
@@ -73,7 +77,7 @@ class Unit(Struct):
     Attributes:
         arm, revision, since: those of the first exposure.
         moved: whether the user has met another arm since.
-        told: the feedback by name and prediction, with its time, in the order of arrival.
+        feedback: the feedback by name and prediction, with its time, in the order of arrival.
     """
 
     arm: str
@@ -81,11 +85,11 @@ class Unit(Struct):
     since: float
     moved: bool = False
     requests: list[float] = field(default_factory=list)
-    told: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    feedback: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def within(self, name: str, window: float) -> list[float]:
         """The feedback with a name within so many seconds after the first exposure."""
-        return [value for value, at in self.told.get(name, {}).values() if at - self.since <= window]
+        return [value for value, at in self.feedback.get(name, {}).values() if at - self.since <= window]
 
 
 class Population:
@@ -136,7 +140,7 @@ class Population:
         while self._recent and self._recent[0][0] < now - self._horizon - GRACE:
             self._of.pop(self._recent.popleft()[1], None)
 
-    def tell(self, feedback: Iterable[Feedback]) -> None:
+    def add_feedback(self, feedback: Iterable[Feedback]) -> None:
         """Reads feedback; of several values with one name the last counts. Feedback on a prediction whose record has
         not come yet is kept for a while.
         """
@@ -150,9 +154,9 @@ class Population:
                 continue
             unit = self._of[each.prediction_id]
             if unit is not None:
-                told = unit.told.setdefault(each.name, {})
-                told.pop(each.prediction_id, None)
-                told[each.prediction_id] = float(each.value), each.at
+                values = unit.feedback.setdefault(each.name, {})
+                values.pop(each.prediction_id, None)
+                values[each.prediction_id] = float(each.value), each.at
 
     def outcomes(self, metric: Metric, now: float) -> Outcomes:
         """One value of each user whose window is over, without users who met two arms."""
@@ -162,10 +166,10 @@ class Population:
             if unit.moved or (now < unit.since + metric.window and not metric.partial):
                 continue
             columns = arms[unit.arm]
-            told = unit.within(metric.name, metric.window)
-            columns.missing.append(not told)
-            if told or metric.missing == "zero":
-                columns.values.append(float(make(told)) if told else 0.0)
+            values = unit.within(metric.name, metric.window)
+            columns.missing.append(not values)
+            if values or metric.missing == "zero":
+                columns.values.append(float(make(values)) if values else 0.0)
                 columns.denominators.append(_denominator(metric, unit))
                 columns.periods.append(unit.revision)
         ratio = metric.per is not None

@@ -17,7 +17,7 @@ from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Pr
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.programs.job_worker import JobWorker
 from mlpatterns.stores.jobs import JobStore, NewJob
-from mlpatterns.tensors import Damaged, Unstorable, decode_description, encode_request, validate
+from mlpatterns.tensors import DamagedData, Unstorable, decode_description, encode_request, validate
 
 __all__ = ["JobQueue"]
 
@@ -169,7 +169,9 @@ class JobQueue(Wrapper):
             raise InvalidInput(f"the header {KEY} must have 1 to {MOST_KEY} characters")
         if len(body) > self.options.max_payload_bytes:
             self._counts.refused["too_large"].inc()
-            raise TooLarge(f"the request takes {len(body)} bytes, and a job at most {self.options.max_payload_bytes}")
+            raise TooLarge(
+                f"the request takes {len(body)} bytes, but a job may have at most {self.options.max_payload_bytes}"
+            )
         context = request.context
         job = NewJob(context.prediction_id, body, self.options.job_timeout, context.principal, key, digest)
         try:
@@ -198,7 +200,7 @@ class JobQueue(Wrapper):
         try:
             said = await self._jobs.description(self._queue)
             self._counts.swept(await self._jobs.sweep(self._queue, self.options.keeping))
-            self._counts.tell(await self._jobs.figures(self._queue))
+            self._counts.publish(await self._jobs.figures(self._queue))
         except Unavailable:
             self._trouble = "its store does not answer"
             return
@@ -208,7 +210,7 @@ class JobQueue(Wrapper):
             self._said = said.text
             try:
                 model = decode_description(said.text)
-            except Damaged:
+            except DamagedData:
                 self._trouble = "its workers are of another version"
                 return
             self._queries.described = model

@@ -14,9 +14,9 @@ from mlpatterns.interfaces import Metrics
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Caller, InferenceResponse, Operation
 from mlpatterns.programs.job_options import JobOptions
-from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, Swept
-from mlpatterns.tensors import Damaged, best_labels, decode_response, one_or_all
-from mlpatterns.user_code import called
+from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, SweepResult
+from mlpatterns.tensors import DamagedData, best_labels, decode_response, one_or_all
+from mlpatterns.user_code import call_user_code
 
 __all__ = ["JobOperations", "QueueMetrics", "Show", "label_or_values"]
 
@@ -118,26 +118,26 @@ class JobOperations:
         """Connects the operations to the store, at the start."""
         self._jobs, self._queue, self.described = jobs, queue, None
 
-    async def _tell(self, asked: JobQuery, caller: Caller) -> dict[str, JobView]:
+    async def _tell(self, query: JobQuery, caller: Caller) -> dict[str, JobView]:
         """The status of a job, and its answer when it is done.
 
         Raises:
             NotFound: there is no such job, or it belongs to another principal.
         """
-        job = await self._own(asked.id, caller)
-        seconds = min(asked.wait, caller.deadline - monotonic() - MARGIN)
+        job = await self._own(query.id, caller)
+        seconds = min(query.wait, caller.deadline - monotonic() - MARGIN)
         if seconds > 0 and job.state not in ENDED:
-            job = await self._jobs.wait(self._queue, asked.id, seconds) or job
+            job = await self._jobs.wait(self._queue, query.id, seconds) or job
         return self._shown(job)
 
-    async def _cancel(self, named: JobId, caller: Caller) -> dict[str, JobView]:
+    async def _cancel(self, command: JobId, caller: Caller) -> dict[str, JobView]:
         """Cancels a job that has not ended; if it runs, its result is discarded.
 
         Raises:
             NotFound: there is no such job, or it belongs to another principal.
         """
-        job = await self._own(named.id, caller)
-        return self._shown(await self._jobs.cancel(self._queue, named.id, self._options.ttl) or job)
+        job = await self._own(command.id, caller)
+        return self._shown(await self._jobs.cancel(self._queue, command.id, self._options.ttl) or job)
 
     async def _own(self, name: str, caller: Caller) -> Job:
         job = await self._jobs.get(self._queue, name)
@@ -148,19 +148,19 @@ class JobOperations:
     def _shown(self, job: Job) -> dict[str, JobView]:
         if self.described is None:
             raise Unavailable("the model of this queue is not known yet", retry_after=1)
-        return {job.id: shown(job, self._show, self.described)}
+        return {job.id: job_view(job, self._show, self.described)}
 
     async def _figures(self, _: None, caller: Caller) -> Figures:
         """Tells how many jobs there are, by state."""
         return await self._jobs.figures(self._queue)
 
-    async def _dead(self, asked: DeadLettersQuery, caller: Caller) -> DeadLetters:
+    async def _dead(self, query: DeadLettersQuery, caller: Caller) -> DeadLetters:
         """Lists dead letters: jobs that failed too often, or were not done within their time."""
-        return letters(await self._jobs.dead(self._queue, asked.after, asked.limit))
+        return dead_letters(await self._jobs.dead(self._queue, query.after, query.limit))
 
-    async def _replay(self, told: Replay, caller: Caller) -> Replayed:
+    async def _replay(self, command: Replay, caller: Caller) -> Replayed:
         """Queues dead letters anew, as if they had never failed."""
-        return Replayed(await self._jobs.replay(self._queue, told.ids, self._options.job_timeout))
+        return Replayed(await self._jobs.replay(self._queue, command.ids, self._options.job_timeout))
 
 
 class QueueMetrics:
@@ -180,16 +180,16 @@ class QueueMetrics:
             "mlpatterns_jobs_oldest_seconds", "Age of the oldest queued job.", workers="newest", piece=piece
         )
 
-    def swept(self, swept: Swept) -> None:
+    def swept(self, swept: SweepResult) -> None:
         self._lapsed.inc(swept.lapsed)
 
-    def tell(self, figures: Figures) -> None:
+    def publish(self, figures: Figures) -> None:
         for state, gauge in self._jobs.items():
             gauge.set(getattr(figures, state))
         self._oldest.set(figures.oldest)
 
 
-def shown(job: Job, show: Show, described: ModelMetadata) -> JobView:
+def job_view(job: Job, show: Show, described: ModelMetadata) -> JobView:
     """A job as its caller sees it.
 
     Raises:
@@ -199,9 +199,9 @@ def shown(job: Job, show: Show, described: ModelMetadata) -> JobView:
         status = "failed" if job.state == "dead" else job.state
         return JobView("", status, job.error if status == "failed" else "")
     try:
-        return JobView(called(show, decode_response(job.response), described), "done")
-    except Damaged:
-        raise InternalError("the answer was written by another version") from None
+        return JobView(call_user_code(show, decode_response(job.response), described), "done")
+    except DamagedData:
+        raise InternalError("another version of mlpatterns wrote the answer") from None
 
 
 def label_or_values(response: InferenceResponse, described: ModelMetadata) -> Any:
@@ -212,7 +212,7 @@ def label_or_values(response: InferenceResponse, described: ModelMetadata) -> An
     return one_or_all(values)
 
 
-def letters(jobs: Sequence[Job]) -> DeadLetters:
+def dead_letters(jobs: Sequence[Job]) -> DeadLetters:
     """Dead letters as an operator sees them."""
     return DeadLetters(
         tuple(

@@ -61,7 +61,7 @@ class FeedbackOperations:
             "mlpatterns_log_feedback_total", "Feedback that a log took.", piece=runtime.path
         )
 
-    async def _tell(self, told: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
+    async def _tell(self, command: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
         """Stores feedback, all of it or none; of several values with one name the last one counts.
 
         Raises:
@@ -69,40 +69,40 @@ class FeedbackOperations:
             NotFound: the log has no such prediction, or it belongs to another principal.
             Unavailable: the log cannot be written now, so the record of the prediction may still wait.
         """
-        many = told if isinstance(told, list) else [told]
+        many = command if isinstance(command, list) else [command]
         _check(many)
         at = self._clock.time()
         with self._opened() as store:
             for which in dict.fromkeys(each.prediction_id for each in many):
                 await self._find(store, which, caller)
-            await store.tell([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
+            await store.add_feedback([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
         self._counter.inc(len(many))
         return FeedbackTaken(len(many))
 
-    async def _show(self, which: FeedbackQuery, caller: Caller) -> list[Feedback]:
+    async def _show(self, query: FeedbackQuery, caller: Caller) -> list[Feedback]:
         """The feedback on one prediction.
 
         Raises:
             NotFound: the log has no such prediction, or it belongs to another principal.
         """
         with self._opened() as store:
-            await self._find(store, which.id, caller)
-            return list((await store.told(prediction_id=which.id)).feedback)
+            await self._find(store, query.id, caller)
+            return list((await store.read_feedback(prediction_id=query.id)).feedback)
 
     @contextmanager
     def _opened(self) -> Iterator[LogStore]:
         if self._store is None:
-            raise Unsupported("this log is only written to, so it takes no feedback; set MLPATTERNS_LOG to sqlite:///")
+            raise Unsupported("this log cannot be read, so it takes no feedback; set MLPATTERNS_LOG to sqlite:///")
         try:
             yield self._store
         except Unavailable as error:  # whose words are the operator's
             log.warning("the log of %r does not take feedback: %s", self._path, error)
             raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
 
-    async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
+    async def _find(self, store: LogStore, prediction_id: str, caller: Caller) -> None:
         """Finds the record; waits a moment for a recent one, which may still be in a queue."""
-        query = LogQuery(prediction_id=which, path=self._path, role="primary", limit=1)
-        made = made_at(which)
+        query = LogQuery(prediction_id=prediction_id, path=self._path, role="primary", limit=1)
+        made = made_at(prediction_id)
         age = self._clock.time() - (made or 0.0)
         for look in range(LOOKS if age < RECENT else 1):
             if look == 1:
@@ -116,15 +116,15 @@ class FeedbackOperations:
                 break
         else:
             if made is not None and self._queue.trouble:  # a 404 would make its caller give the label up
-                raise Unavailable("it takes no records now, so one may be waiting")
+                raise Unavailable("the log stores no records now, so this one may still be waiting")
         raise NotFound("there is no such prediction in this log")
 
 
 def _check(many: Sequence[NewFeedback]) -> None:
     if not many:
-        raise InvalidInput("feedback is one object or a list of them, and this list is empty")
+        raise InvalidInput("feedback is one object or a list of them, but this list is empty")
     if len(many) > MOST:
-        raise TooLarge(f"feedback comes {MOST} at once at most, not {len(many)}")
+        raise TooLarge(f"at most {MOST} pieces of feedback can be sent at once, not {len(many)}")
     for each in many:
         if isinstance(each.value, str) and len(each.value) > LONGEST:
             raise InvalidInput(f"a value has at most {LONGEST} characters, not {len(each.value)}")

@@ -15,7 +15,7 @@ from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, datatype_of
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.stores.log import Record, Role, Status
-from mlpatterns.stores.log_codec import Encoded, Line, encode_record
+from mlpatterns.stores.log_codec import EncodedRecords, Line, encode_record
 from mlpatterns.user_errors import CompositionError, UserError
 
 __all__ = ["EndedPrediction", "RecordOptions", "Records", "arm_of", "shown"]
@@ -89,7 +89,9 @@ class RecordOptions:
         unknown = sorted(self.redact - _names(described))
         if unknown:
             known = ", ".join(sorted(_names(described)))
-            raise CompositionError(f"there is nothing called {unknown[0]!r} to redact in the log; there is {known}")
+            raise CompositionError(
+                f"there is nothing called {unknown[0]!r} to redact in the log; the names are {known}"
+            )
 
     def record(self, ended: EndedPrediction) -> Record:
         """The record of one prediction."""
@@ -134,7 +136,9 @@ class RecordOptions:
     def _made(self, described: ModelMetadata) -> _Plan:
         unknown = self.redact - _names(described)
         if unknown:
-            log.error("%r keeps no tensors: nothing is called %r, which is to be redacted", self.path, min(unknown))
+            log.error(
+                "%r logs no tensors: there is nothing called %r, which is to be redacted", self.path, min(unknown)
+            )
         tensors = (*described.inputs, *described.outputs)
         columns = {
             spec.name: [index for index, field in enumerate(spec.fields) if field in self.redact] for spec in tensors
@@ -167,7 +171,7 @@ class RecordOptions:
         return kept
 
 
-class Records(Encoded):
+class Records(EncodedRecords):
     """The content of a queue: lines, and predictions that become lines when they are read."""
 
     def __init__(self, waited: Sequence[Line | EndedPrediction], line: Callable[[EndedPrediction], Line]) -> None:

@@ -17,7 +17,7 @@ from mlpatterns.context import Context
 from mlpatterns.headers import checked_headers
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.predictor import InferenceRequest
-from mlpatterns.user_code import called
+from mlpatterns.user_code import call_user_code
 from mlpatterns.user_errors import CompositionError, MissingExtra, UnknownName
 
 __all__ = ["DataRule", "Rule", "read_rules"]
@@ -109,7 +109,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def check(self) -> None:
         checked_headers(self.headers, "read")
         if not (self.headers or self.parameters or self.between or self.data or self.when):
-            raise CompositionError(f"the rule for {self.to!r} has no condition; to send it the rest, make it default")
+            raise CompositionError(
+                f"the rule for {self.to!r} has no condition; to send all other requests to it, make it the default"
+            )
         if any(value in ("", ()) for value in self.headers.values()):
             raise CompositionError(f"the rule for {self.to!r} needs a value for each of its headers")
         if self.timeout is not None and not self.timeout > 0:
@@ -123,7 +125,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return
         if not all(TIME.fullmatch(each) for each in self.between) or self.between[0] == self.between[1]:
             raise CompositionError(
-                f'between, of the rule for {self.to!r}, must be two different times, as "22:00" and "06:00"'
+                f'between, of the rule for {self.to!r}, must be two different times, such as "22:00" and "06:00"'
             )
         try:
             ZoneInfo(self.timezone)
@@ -157,7 +159,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return (
             all(_same(request.parameters.get(name), value) for name, value in self.parameters.items())
             and all(one.holds(request, inputs) for one in self.data)
-            and (self.when is None or bool(called(self.when, request)))
+            and (self.when is None or bool(call_user_code(self.when, request)))
         )
 
     def _is_between(self, now: float) -> bool:
@@ -200,7 +202,7 @@ def read_rules(path: Path) -> RuleFile:
 
 
 def parse_rules(found: Any, where: str) -> RuleFile:
-    """What a file's content says.
+    """The rules in the content of a file.
 
     Raises:
         CompositionError: something in it is not right.
@@ -243,5 +245,5 @@ def _loader() -> Any:
 
 
 def _same(value: Any, wanted: str | int | float | bool) -> bool:
-    """Equal, where a truth value equals no number."""
+    """Whether two values are equal; a truth value never equals a number."""
     return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted

@@ -1,1 +1,1 @@
-"""Shadow: what is asked of a candidate beside the callers, and how it compares."""
+"""Shadow: a candidate gets the same requests, and its answers are compared."""

@@ -15,14 +15,14 @@ from mlpatterns.context import Context
 from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
-from mlpatterns.user_code import awaited
+from mlpatterns.user_code import await_user_code
 
-__all__ = ["Compared", "Mirror", "MirrorCounts", "Mirrored"]
+__all__ = ["Mirror", "MirrorCounts", "MirrorOutcome", "MirroredRequest"]
 
 log = logging.getLogger("mlpatterns")
 
 
-class Mirrored(Struct, frozen=True):
+class MirroredRequest(Struct, frozen=True):
     """A request whose caller has the answer.
 
     Attributes:
@@ -38,10 +38,10 @@ class Mirrored(Struct, frozen=True):
     seconds: float
 
 
-class Compared(Struct, frozen=True):
+class MirrorOutcome(Struct, frozen=True):
     """The outcome of one mirrored request: the answer of the candidate and its difference, or an error."""
 
-    mirrored: Mirrored
+    mirrored: MirroredRequest
     context: Context
     at: float
     seconds: float
@@ -69,7 +69,7 @@ class Mirror:
     """Sends the requests of callers to `candidate`, in the background.
 
     Args:
-        told: gets each outcome; it must not wait.
+        on_outcome: gets each outcome; it must not wait.
         max_concurrency: requests inside the candidate at once; it shares threads with the primary.
         max_waiting, max_bytes: bounds of the requests that wait, and of their tensors; more are dropped and counted.
         timeout: the seconds that one request may take.
@@ -79,7 +79,7 @@ class Mirror:
         self,
         candidate: Predictor,
         runtime: Runtime,
-        told: Callable[[Compared], None],
+        on_outcome: Callable[[MirrorOutcome], None],
         *,
         max_concurrency: int,
         max_waiting: int,
@@ -87,10 +87,10 @@ class Mirror:
         timeout: float,
         tolerance: float,
     ) -> None:
-        self._candidate, self._runtime, self._told, self._clock = candidate, runtime, told, runtime.clock
+        self._candidate, self._runtime, self._on_outcome, self._clock = candidate, runtime, on_outcome, runtime.clock
         self._max_waiting, self._max_bytes, self._timeout, self._tolerance = max_waiting, max_bytes, timeout, tolerance
         self.ready = self._stopping = False
-        self._waiting: deque[tuple[Mirrored, int]] = deque()
+        self._waiting: deque[tuple[MirroredRequest, int]] = deque()
         self._bytes = self._inside = 0
         self._wake = asyncio.Event()
         counter, path = runtime.metrics.counter, runtime.path
@@ -108,7 +108,7 @@ class Mirror:
         for _ in range(max_concurrency):
             runtime.keep("ask the candidate", self._work)
 
-    def put(self, mirrored: Mirrored) -> bool:
+    def put(self, mirrored: MirroredRequest) -> bool:
         """Queues one request, or drops it; never waits."""
         self._sampled.inc()
         size = sum(map(_bytes, mirrored.request.inputs.values()))
@@ -159,9 +159,9 @@ class Mirror:
                 self._inside -= 1
                 self._bytes -= size
             self._count(end)
-            self._told(end)
+            self._on_outcome(end)
 
-    async def _ask(self, mirrored: Mirrored) -> Compared:
+    async def _ask(self, mirrored: MirroredRequest) -> MirrorOutcome:
         """The outcome of one request; raises only when it is cancelled."""
         asked = mirrored.request
         context = asked.context.detached()
@@ -170,14 +170,14 @@ class Mirror:
         at, began = self._clock.time(), self._clock.monotonic()
         request = InferenceRequest(asked.inputs, context, None, asked.parameters, asked.outputs, began + self._timeout)
         try:
-            answer = await _within(self._timeout, awaited(self._candidate.predict(request)))
+            answer = await _within(self._timeout, await_user_code(self._candidate.predict(request)))
             seconds = self._clock.monotonic() - began
             found = self._compare(mirrored, answer)
-            return Compared(mirrored, context, at, seconds, answer, found)
+            return MirrorOutcome(mirrored, context, at, seconds, answer, found)
         except Exception as error:
-            return Compared(mirrored, context, at, self._clock.monotonic() - began, error=_refusal(error))
+            return MirrorOutcome(mirrored, context, at, self._clock.monotonic() - began, error=_refusal(error))
 
-    def _compare(self, mirrored: Mirrored, answer: InferenceResponse) -> Difference:
+    def _compare(self, mirrored: MirroredRequest, answer: InferenceResponse) -> Difference:
         if answer.status != "done":
             raise InternalError("the candidate answers later, so there is nothing to compare")
         name = mirrored.described.primary_output
@@ -192,7 +192,7 @@ class Mirror:
         except ValueError as error:
             raise InternalError(f"the candidate's answer cannot be compared: {error}") from error
 
-    def _count(self, end: Compared) -> None:
+    def _count(self, end: MirrorOutcome) -> None:
         self._ends["compared" if end.found is not None else "failed"].inc()
         if end.found is not None:
             self._differing.inc(end.found.differ)

@@ -17,7 +17,7 @@ from mlpatterns.markup import element, piece_page, table
 from mlpatterns.predictor import Caller, Operation, Runtime
 from mlpatterns.stores.log import LogQuery, LogStore, Record
 
-__all__ = ["DIFFERENCE", "Example", "Latency", "ShadowOperations", "ShadowQuery", "ShadowReport", "told"]
+__all__ = ["DIFFERENCE", "Example", "Latency", "ShadowOperations", "ShadowQuery", "ShadowReport", "difference_in"]
 
 DIFFERENCE = "difference"  # the key of the note that a comparison is kept in
 MOST, PAGE = 100_000, 1000  # records of a report, and read at once
@@ -99,36 +99,36 @@ class ShadowOperations:
     def open(self, store: LogStore | None, runtime: Runtime) -> None:
         self._store, self._path, self._clock = store, runtime.path, runtime.clock
 
-    async def _report(self, asked: ShadowQuery, caller: Caller) -> ShadowReport:
+    async def _report(self, query: ShadowQuery, caller: Caller) -> ShadowReport:
         """How often candidate and primary agree, where they differ, and how long each takes.
 
         Raises:
             Unsupported: the log can only be written to.
         """
-        found, complete = await self._records(asked)
+        found, complete = await self._records(query)
         return report(found, caller.principal, complete=complete)
 
-    async def _page(self, asked: ShadowQuery, caller: Caller) -> str:
+    async def _page(self, query: ShadowQuery, caller: Caller) -> str:
         """The report as a page."""
-        return _page(await self._report(asked, caller), asked)
+        return _page(await self._report(query, caller), query)
 
-    async def _records(self, asked: ShadowQuery) -> tuple[list[Record], bool]:
+    async def _records(self, query: ShadowQuery) -> tuple[list[Record], bool]:
         found: list[Record] = []
-        async for record in self._read(asked):
+        async for record in self._read(query):
             if len(found) == MOST:
                 return found, False
-            if asked.caller_id in (None, record.caller_id):
+            if query.caller_id in (None, record.caller_id):
                 found.append(record)
         return found, True
 
-    async def _read(self, asked: ShadowQuery) -> AsyncIterator[Record]:
+    async def _read(self, query: ShadowQuery) -> AsyncIterator[Record]:
         if self._store is None:
-            raise Unsupported("this log is only written to, so there is no report; set MLPATTERNS_LOG to sqlite:///")
-        after, since = 0, self._clock.time() - 3600 * asked.hours
+            raise Unsupported("this log cannot be read, so there is no report; set MLPATTERNS_LOG to sqlite:///")
+        after, since = 0, self._clock.time() - 3600 * query.hours
         while True:
-            purpose: Purpose | None = "request" if asked.caller_id is None else None
-            query = LogQuery(after=after, since=since, path=self._path, role="shadow", purpose=purpose, limit=PAGE)
-            page = await self._store.read(query)
+            purpose: Purpose | None = "request" if query.caller_id is None else None
+            selection = LogQuery(after=after, since=since, path=self._path, role="shadow", purpose=purpose, limit=PAGE)
+            page = await self._store.read(selection)
             for record in page.records:
                 yield record
             if page.after == after:
@@ -136,7 +136,7 @@ class ShadowOperations:
             after = page.after
 
 
-def told(record: Record) -> OutputDifference | None:
+def difference_in(record: Record) -> OutputDifference | None:
     """The comparison in a record; None if it has none."""
     for note in record.notes:
         if note.key == DIFFERENCE and note.path == record.path:
@@ -149,7 +149,7 @@ def told(record: Record) -> OutputDifference | None:
 
 def report(records: Sequence[Record], principal: str | None, *, complete: bool = True) -> ShadowReport:
     """The report of these records, with examples of `principal` only."""
-    entries = [(record, entry) for record in records if (entry := told(record)) is not None]
+    entries = [(record, entry) for record in records if (entry := difference_in(record)) is not None]
     failed = [record for record in records if record.status == "failed"]
     rows, differ = sum(entry.rows for _, entry in entries), sum(entry.differ for _, entry in entries)
     flips: Counter[str] = Counter()
@@ -188,9 +188,9 @@ def _examples(entries: Sequence[tuple[Record, OutputDifference]]) -> list[Exampl
     ]
 
 
-def _page(found: ShadowReport, asked: ShadowQuery) -> str:
-    of = "" if asked.caller_id is None else f" of {asked.caller_id!r}"
-    body: list[str] = [element("p", f"The comparisons{of} of the last {asked.hours:g} hours.")]
+def _page(found: ShadowReport, query: ShadowQuery) -> str:
+    of = "" if query.caller_id is None else f" of {query.caller_id!r}"
+    body: list[str] = [element("p", f"The comparisons{of} of the last {query.hours:g} hours.")]
     if not found.complete:
         body.append(element("p", f"Only the first {MOST} are shown: ask for fewer hours.", class_="warn"))
     facts: list[tuple[str, Any]] = [("compared", found.compared), ("failed", found.failed), ("rows", found.rows),

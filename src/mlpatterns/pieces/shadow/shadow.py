@@ -17,7 +17,7 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.prediction_log.queue import LogQueue
 from mlpatterns.pieces.prediction_log.records import EndedPrediction, RecordOptions
-from mlpatterns.pieces.shadow.mirror import Compared, Mirror, MirrorCounts, Mirrored
+from mlpatterns.pieces.shadow.mirror import Mirror, MirrorCounts, MirroredRequest, MirrorOutcome
 from mlpatterns.pieces.shadow.report import DIFFERENCE, ShadowOperations
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.redaction import redact as without_password
@@ -155,15 +155,15 @@ class Shadow(BasePredictor):
             and self._takes(context)
         ):
             described = answer.described or self.primary.metadata
-            taken = mirror.put(Mirrored(request, answer, described, at, self._clock.monotonic() - began))
+            taken = mirror.put(MirroredRequest(request, answer, described, at, self._clock.monotonic() - began))
             context.at(self._path).note("shadow", "mirrored" if taken else "dropped")
         return answer
 
     def _takes(self, context: Context) -> bool:
         return self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
 
-    def _ended(self, end: Compared) -> None:
-        """Makes a record of it."""
+    def _ended(self, end: MirrorOutcome) -> None:
+        """Logs the outcome of a mirrored request."""
         asked, log = end.mirrored.request, self._log
         if log is None:
             return
@@ -171,8 +171,8 @@ class Shadow(BasePredictor):
         context = Context(whose.prediction_id, NOTHING, whose.principal, whose.caller_id, whose.purpose,
                           where=self._path, notes=end.context.notes)  # fmt: skip
         if end.found is not None:
-            told = {**asdict(end.found), "seconds": end.mirrored.seconds, "model": end.mirrored.described.name}
-            context.note(DIFFERENCE, told)
+            difference = {**asdict(end.found), "seconds": end.mirrored.seconds, "model": end.mirrored.described.name}
+            context.note(DIFFERENCE, difference)
         code, text = ("", "") if end.error is None else (str(end.error.code), str(end.error)[:1000])
         status: Status = "done" if end.answer is not None else "failed"
         request = InferenceRequest({}, context)

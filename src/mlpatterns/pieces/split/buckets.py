@@ -82,7 +82,7 @@ def shares(weights: Mapping[str, float]) -> dict[str, int]:
     for arm, weight in weights.items():
         if weight > 0 and not whole[arm]:
             raise InvalidInput(
-                f"the weight of {arm!r} is less than one bucket of {BUCKETS}; give it 0 or more of the sum"
+                f"the weight of {arm!r} is less than one bucket of {BUCKETS}; give it 0 or a larger share"
             )
     return whole
 

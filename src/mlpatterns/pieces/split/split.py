@@ -138,11 +138,11 @@ class Split(BasePredictor):
         return answer_of(self.name, answer, arm, request.context)
 
     def _key(self, context: Context) -> str | None:
-        """What names the caller, or None if nothing does."""
+        """The value that identifies the caller, or None if nothing does."""
         return None if self.sticky_by is None else context.headers.get(self.sticky_by) or None
 
     def _of(self, unit: str | None) -> str:
-        """The arm of a caller; of nobody, one by chance."""
+        """The arm of a caller; a random arm if nothing identifies the caller."""
         bucket = random.randrange(BUCKETS) if unit is None else bucket_of(unit)  # noqa: S311 - no secret
         return self.weights.table().arms[bucket]
 
@@ -168,8 +168,8 @@ def _check_arms(arms: Mapping[str, Predictor], weights: Mapping[str, float]) -> 
 def _checked_header(name: str) -> str:
     if is_credential(name.lower()):
         raise CompositionError(
-            f"a Split cannot be sticky by {name!r}: who knows a session or a token may act for its owner, so it is "
-            "neither read nor sent on; use an id that opens nothing, such as user-id or visitor-id"
+            f"a Split cannot be sticky by {name!r}: who knows a session or a token can act for its owner, so it is "
+            "neither read nor sent on; use an id that grants no access, such as user-id or visitor-id"
         )
     return checked_headers([name], "read")[0]
 

@@ -102,7 +102,7 @@ class Weights:
         except Unavailable:
             if known is None:
                 raise
-            log.error("%s: %s; those before stay in use", self._path, DAMAGED)
+            log.error("%s: %s; the previous weights stay in use", self._path, DAMAGED)
             known = ArmTable(document, known.document, known.arms)
         self._known = known
         self._revision.set(known.document.revision)
@@ -134,7 +134,7 @@ class Weights:
         """The weights in use, and how many of 10,000 buckets each arm has."""
         return self._shown(self.table().document)
 
-    async def _change(self, told: SplitWeights, caller: Caller) -> SplitState:
+    async def _change(self, command: SplitWeights, caller: Caller) -> SplitState:
         """Sets the weights of all arms. Arms that shrink give buckets to arms that grow; no other caller changes its
         arm.
 
@@ -142,11 +142,11 @@ class Weights:
             InvalidInput: an arm is missing or unknown, or a weight cannot be used.
             Unavailable, Conflict: the control store does not answer, or every attempt met a write of another process.
         """
-        if set(told.weights) != set(self.composed):
+        if set(command.weights) != set(self.composed):
             raise InvalidInput(
                 f"weights must give a number for each of the arms {', '.join(self.composed)}, and no other"
             )
-        weights = {arm: told.weights[arm] for arm in self.composed}
+        weights = {arm: command.weights[arm] for arm in self.composed}
         changed = await self._shared.change(
             lambda now: allocated(weights, reconciled(now, self.composed)), caller.principal or "anonymous"
         )

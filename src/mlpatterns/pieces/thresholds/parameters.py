@@ -49,14 +49,14 @@ class Parameters(Struct, frozen=True):
     retries: int = 0
 
     def checked(self, parts: Collection[str]) -> Parameters:
-        """Itself.
+        """These parameters, after a check.
 
         Raises:
             InvalidInput: a value is out of its range, or is for a part that there is not.
         """
         for name in (*self.thresholds, *self.active):
             if name not in parts:
-                raise InvalidInput(f"there is no part {name[:64]!r}; there is {', '.join(parts)}")
+                raise InvalidInput(f"there is no part {name[:64]!r}; the parts are {', '.join(parts)}")
         for name, value in self.thresholds.items():
             if not 0 <= value <= 1:
                 raise InvalidInput(f"the threshold of {name!r} must be from 0 to 1, not {value}")
@@ -138,19 +138,19 @@ def _threshold(name: str, said: str) -> float:
     return value
 
 
-def replaced(told: SetParameters, start: Parameters, kept: StoredParameters) -> Parameters:
-    """The start values that `kept` replaces once the command `told` has come.
+def replaced(command: SetParameters, start: Parameters, kept: StoredParameters) -> Parameters:
+    """The start values that `kept` replaces once `command` has come.
 
     For what the command does not name the value stays, so that a change of the start values which nobody has dealt with
     is still told.
     """
     before = start if kept.values is None or kept.replaced is None else kept.replaced
     return Parameters(
-        {**start.thresholds, **before.thresholds, **{name: start.thresholds[name] for name in told.thresholds}},
-        {**start.active, **before.active, **{name: start.active[name] for name in told.active}},
-        before.stopped if told.stopped is None else start.stopped,
-        before.timeout if told.timeout is None else start.timeout,
-        before.retries if told.retries is None else start.retries,
+        {**start.thresholds, **before.thresholds, **{name: start.thresholds[name] for name in command.thresholds}},
+        {**start.active, **before.active, **{name: start.active[name] for name in command.active}},
+        before.stopped if command.stopped is None else start.stopped,
+        before.timeout if command.timeout is None else start.timeout,
+        before.retries if command.retries is None else start.retries,
     )
 
 

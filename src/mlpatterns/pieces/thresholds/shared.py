@@ -154,7 +154,7 @@ class SharedParameters:
             self._begun, self.warnings, document.revision, document.by, document.at,
         )  # fmt: skip
 
-    async def _set(self, told: SetParameters, caller: Caller) -> ParametersState:
+    async def _set(self, command: SetParameters, caller: Caller) -> ParametersState:
         """Changes parameters in all workers within a second.
 
         Raises:
@@ -163,8 +163,8 @@ class SharedParameters:
         """
 
         def changed(kept: StoredParameters) -> StoredParameters:
-            values = told.on(in_force(self._begun, kept)).checked(self.parts)
-            return StoredParameters(values, replaced(told, self._begun, kept))
+            values = command.on(in_force(self._begun, kept)).checked(self.parts)
+            return StoredParameters(values, replaced(command, self._begun, kept))
 
         await self._started.change(changed, caller.principal or "anonymous")
         return await self._state(None, caller)

@@ -25,7 +25,7 @@ from mlpatterns.pieces.thresholds.parameters import Parameters
 from mlpatterns.pieces.thresholds.shared import SharedParameters
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.tensors import batch_size
-from mlpatterns.user_code import called
+from mlpatterns.user_code import call_user_code
 from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Thresholds"]
@@ -192,13 +192,13 @@ class Thresholds(BasePredictor):
     def _scored(self, name: str, answer: InferenceResponse, rows: int) -> Array:
         try:
             if self.score is not None:
-                found = np.asarray(called(self.score, answer), np.float64).reshape(rows)
+                found = np.asarray(call_user_code(self.score, answer), np.float64).reshape(rows)
             else:
                 first = next(iter(answer.outputs.values()))
                 found = first.reshape(rows, -1)[:, 0].astype(np.float64)
         except Exception as error:
             log.exception("the score of %r in %r cannot be made of its answer", name, self.name)
-            raise InternalError("the score cannot be made of the answer", stages=(name,), logged=True) from error
+            raise InternalError("the score cannot be computed from the answer", stages=(name,), logged=True) from error
         return found
 
     def _identity(self, values: Parameters, parts: Mapping[str, str | None]) -> str | None:

@@ -150,4 +150,4 @@ def parse_message(kind: Any, body: bytes) -> Any:
     try:
         return kind.FromString(body)
     except DecodeError:
-        raise InvalidInput(f"the message is no {kind.DESCRIPTOR.name}") from None
+        raise InvalidInput(f"the message is not a valid {kind.DESCRIPTOR.name}") from None

@@ -16,7 +16,7 @@ from mlpatterns.server.grpc.inference import InferenceService
 from mlpatterns.server.grpc.stalled import Stalled, Unsent
 from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace
-from mlpatterns.server.routes import Route
+from mlpatterns.server.routes import ServerRoute
 from mlpatterns.user_errors import MissingExtra
 
 try:
@@ -82,7 +82,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
                 self._buffers.hold_answer(call, len(answer.body))
             return answer
 
-        route = Route(path, read_and_answer, self._metrics, access=access)
+        route = ServerRoute(path, read_and_answer, self._metrics, access=access)
 
         async def answer(messages: Any, rpc: Any) -> bytes:
             body = await self._dispatch(GrpcCall(path, rpc), route)
@@ -106,7 +106,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         self, path: str, stream: Callable[[Any, Any], Coroutine[Any, Any, None]], access: Access
     ) -> Any:
         """The handler of a stream. The dispatcher admits the call; the stream itself does not count as a request."""
-        route = Route(path, _admitted, self._metrics, access=access)
+        route = ServerRoute(path, _admitted, self._metrics, access=access)
 
         async def opened(messages: Any, rpc: Any) -> None:
             if await self._dispatch(GrpcCall(path, rpc), route) is not None:
@@ -114,7 +114,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
         return opened
 
-    async def _dispatch(self, call: GrpcCall, route: Route) -> bytes | None:
+    async def _dispatch(self, call: GrpcCall, route: ServerRoute) -> bytes | None:
         """The message that grpc.aio shall send for the call; None if an error status was sent."""
         await self._dispatcher.handle(call, route)
         return await call.send()

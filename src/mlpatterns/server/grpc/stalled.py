@@ -63,7 +63,9 @@ class Unsent:
         if waiting is None or waiting.bytes + size <= self._most:
             return
         if self.crowded or monotonic() - waiting.since > PROMPT:
-            raise Overloaded("this connection does not take its answers; take them, and try again", retry_after=1)
+            raise Overloaded(
+                "the client does not read its answers on this connection; read them, and try again", retry_after=1
+            )
 
     @property
     def crowded(self) -> bool:

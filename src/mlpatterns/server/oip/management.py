@@ -13,7 +13,7 @@ from mlpatterns.errors import InvalidInput
 from mlpatterns.metrics import MetricSample, ProcessMetrics
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
-from mlpatterns.runtime.tree import placed
+from mlpatterns.runtime.tree import start_order
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.exchange import Answer, Call, encode
 from mlpatterns.server.hosting import Hosted
@@ -175,7 +175,7 @@ def _statistics(hosted: Hosted, totals: _Totals) -> dict[str, Any]:
 def _executions(hosted: Hosted, totals: _Totals, answered: float) -> int:
     """The calls of the model itself, if there is one model that measures them; else the number of answered requests. A
     batcher makes fewer calls than it gets requests."""
-    pieces = [] if hosted.model is None else placed([(hosted.path, hosted.model)])
+    pieces = [] if hosted.model is None else start_order([(hosted.path, hosted.model)])
     leaves = [path for path, piece in pieces if not piece.children]
     calls = totals.value(INFERENCE, piece=leaves[0]) if len(leaves) == 1 else 0.0
     return int(calls or answered)

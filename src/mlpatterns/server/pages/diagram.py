@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlpatterns.server.pages.diagram_layout import LINE, PADDING, ROW_WIDTH, Box, Point, lines_of, plan
-from mlpatterns.server.pages.diagram_nodes import Node, told
+from mlpatterns.server.pages.diagram_nodes import Node, in_words
 from mlpatterns.server.pages.html import Markup, element
 
 __all__ = ["diagram"]
@@ -27,7 +27,7 @@ def diagram(key: str, title: str, tree: Node) -> Markup:
     picture = element(
         "svg",
         element("title", title, id=f"{key}-title"),
-        element("desc", told(tree), id=f"{key}-desc"),
+        element("desc", in_words(tree), id=f"{key}-desc"),
         *(_line(line) for line in drawn.lines),
         *(_box(box) for box in drawn.boxes),
         role="img",

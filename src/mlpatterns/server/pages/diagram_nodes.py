@@ -13,7 +13,7 @@ from mlpatterns.predictor import Predictor
 from mlpatterns.references import FileReference, RegisteredReference
 from mlpatterns.runtime.tree import is_in
 
-__all__ = ["Node", "nodes_of", "told"]
+__all__ = ["Node", "in_words", "nodes_of"]
 
 
 @dataclass
@@ -48,12 +48,12 @@ def nodes_of(models: Mapping[str, Predictor]) -> Node:
     return Node("server", "server", children=[_node(name, model, seen) for name, model in models.items()])
 
 
-def told(node: Node) -> str:
+def in_words(node: Node) -> str:
     """The diagram in words, for people who cannot see it."""
     said = " ".join(_words(node))
     if not node.children or node.kind == "again":
         return said
-    return f"{said} ({'; '.join(told(child) for child in node.children)})"
+    return f"{said} ({'; '.join(in_words(child) for child in node.children)})"
 
 
 def _words(node: Node) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _parts(piece: Predictor) -> Iterator[tuple[str, Predictor]]:
 
 def _drawn(piece: Predictor) -> str:
     entry = registered(piece)
-    return "box" if entry is None else entry.drawn
+    return "box" if entry is None else entry.diagram
 
 
 def _version(piece: Predictor) -> str | None:

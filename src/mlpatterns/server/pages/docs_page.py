@@ -19,7 +19,7 @@ from mlpatterns.server.pages.diagram_nodes import nodes_of
 from mlpatterns.server.pages.html import credential, headers_of, whole_page
 from mlpatterns.server.pages.openapi import Documented
 from mlpatterns.server.pages.openapi_server import SERVER
-from mlpatterns.server.pages.route_form import Drawer, operations
+from mlpatterns.server.pages.route_form import RouteRenderer, operations
 
 __all__ = ["docs_handler", "docs_page"]
 
@@ -62,7 +62,7 @@ def docs_page(documented: Documented, *, at_root: bool = False) -> str:
         at_root: whether the page is at the mount point instead of at `/docs`.
     """
     document = documented.document()
-    routes = _routes(document, Drawer(document, secured=documented.secured, commands=documented.commands))
+    routes = _routes(document, RouteRenderer(document, secured=documented.secured, commands=documented.commands))
     folds = (*PROTOCOLS, _by_piece(documented.operations))
     title = f"{document['info']['title']} · mlpatterns"
     body = element(
@@ -99,15 +99,15 @@ def _head(document: Mapping[str, Any], models: Sequence[str]) -> Markup:
 
 # ---- the routes ---------------------------------------------------------------------------------------------------
 
-Drawn = tuple[str, Markup]  # the path of a route, and its HTML
+RenderedRoute = tuple[str, Markup]  # the path of a route, and its HTML
 
 
-def _routes(document: Mapping[str, Any], drawer: Drawer) -> dict[str, list[Drawn]]:
+def _routes(document: Mapping[str, Any], renderer: RouteRenderer) -> dict[str, list[RenderedRoute]]:
     """The routes by the model to which they belong. The very first one is unfolded."""
-    routes: dict[str, list[Drawn]] = {}
+    routes: dict[str, list[RenderedRoute]] = {}
     for number, (path, method, operation) in enumerate(operations(document)):
-        drawn = drawer.drawn(f"r{number}", path, method, operation, opened=not number)
-        routes.setdefault(operation["tags"][0], []).append((path, drawn))
+        html = renderer.render(f"r{number}", path, method, operation, opened=not number)
+        routes.setdefault(operation["tags"][0], []).append((path, html))
     return routes
 
 
@@ -117,14 +117,14 @@ def _by_piece(operations: Iterable[MappedOperation]) -> Fold:
     return Fold("By the path of the piece", "the same operations, by their long names", re.compile("|".join(longer)))
 
 
-def _folded(routes: Iterable[Drawn], folds: Sequence[Fold]) -> list[Markup]:
+def _folded(routes: Iterable[RenderedRoute], folds: Sequence[Fold]) -> list[Markup]:
     """The routes outside of the folds, followed by the folds in reverse order. A route goes to the first fold that
     matches its path."""
     shown: list[Markup] = []
     folded: dict[str, list[Markup]] = {}
-    for path, drawn in routes:
+    for path, html in routes:
         fold = next((fold for fold in folds if fold.path.fullmatch(path)), None)
-        (folded.setdefault(fold.title, []) if fold else shown).append(drawn)
+        (folded.setdefault(fold.title, []) if fold else shown).append(html)
     return shown + [_fold(fold, folded[fold.title]) for fold in reversed(folds) if fold.title in folded]
 
 

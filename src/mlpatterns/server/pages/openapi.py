@@ -30,7 +30,7 @@ from mlpatterns.server.pages.openapi_parts import (
 )
 from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
 from mlpatterns.server.pages.openapi_server import SERVER, management_entries, management_schemas, server_entries
-from mlpatterns.server.routes import Route, Routes, WrongMethod
+from mlpatterns.server.routes import Routes, ServerRoute, WrongMethod
 
 __all__ = ["Documented", "openapi_handler"]
 
@@ -127,7 +127,7 @@ def _entries(
     yield from server_entries(answers.health)
 
 
-def _served(entries: Iterator[OpenapiOperation], routes: Routes) -> Iterator[tuple[OpenapiOperation, Route]]:
+def _served(entries: Iterator[OpenapiOperation], routes: Routes) -> Iterator[tuple[OpenapiOperation, ServerRoute]]:
     """Every operation that a route serves, and a bare operation for each route that has no description."""
     served = set()
     for entry in entries:

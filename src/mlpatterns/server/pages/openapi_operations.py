@@ -16,11 +16,11 @@ from mlpatterns.server.pages.openapi_parts import (
     PREDICTING,
     PROVENANCE,
     OpenapiOperation,
-    accepted,
+    accepted_response,
     component,
-    done,
     first_words,
     identifier,
+    ok_response,
     operation_of,
 )
 from mlpatterns.server.pages.openapi_rows import row_examples, rows
@@ -105,7 +105,7 @@ def _simple(subject: Subject) -> Iterator[OpenapiOperation]:
         note = _refusal(subject, labelled=schema == "Label" and own is None and not later)
         said = "Begins a job, which will have the answer." if later else first_words(own)
         also = "" if later or note else first_words(subject.answers.also)
-        done_or_accepted = accepted() if later else done(subject.reference(answer), PROVENANCE)
+        done_or_accepted = accepted_response() if later else ok_response(subject.reference(answer), PROVENANCE)
         status = 202 if later else 200
         posted = operation_of(
             subject.name, f"{schema} rows",
@@ -123,12 +123,12 @@ def _simple(subject: Subject) -> Iterator[OpenapiOperation]:
         subject.name, "What it takes and gives",
         first_words(shaped) or _refusal(subject, labelled=False)
         or "Types and shapes, with a sample and its prediction.",
-        done({} if shaped else component("Metadata")), PREDICTING))  # fmt: skip
+        ok_response({} if shaped else component("Metadata")), PREDICTING))  # fmt: skip
     labelled = described is None or bool(described.labels)
     yield _entry(subject, "GET", "/label", operation_of(
         subject.name, "The labels",
         "By their number in the prediction." if labelled else "This model has no labels: 404.",
-        done(subject.reference("Labels")), (*EVERYWHERE, 404)))  # fmt: skip
+        ok_response(subject.reference("Labels")), (*EVERYWHERE, 404)))  # fmt: skip
 
 
 def _refusal(subject: Subject, *, labelled: bool) -> str:
@@ -169,7 +169,7 @@ def _protocol(subject: Subject) -> Iterator[OpenapiOperation]:
                 operation = _infer(subject, title)
             else:
                 schema = ready if suffix else component("ModelMetadata")
-                operation = operation_of(subject.name, title, "Open Inference Protocol.", done(schema),
+                operation = operation_of(subject.name, title, "Open Inference Protocol.", ok_response(schema),
                                        (*EVERYWHERE, 404))  # fmt: skip
             yield protocol_entry(subject, "POST" if suffix == "/infer" else "GET", version + suffix, operation)
 
@@ -199,7 +199,7 @@ def _infer(subject: Subject, title: str) -> dict[str, Any]:
     example = schemas.infer_example(subject.described) if subject.described else None
     if example:
         media["example"] = example
-    answer = done(subject.reference("InferResponse"), PROVENANCE)
+    answer = ok_response(subject.reference("InferResponse"), PROVENANCE)
     answer["content"]["application/octet-stream"] = binary
     operation = operation_of(subject.name, title, text, answer, (*PREDICTING, 408))
     operation["parameters"] = [*operation["parameters"], length]

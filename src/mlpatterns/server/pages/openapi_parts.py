@@ -14,9 +14,9 @@ from mlpatterns.errors import ErrorCode
 from mlpatterns.server.pages.openapi_schemas import Schema, list_of, object_of
 
 __all__ = [
-    "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "PROVENANCE", "USER_SCHEMES", "OpenapiOperation", "accepted",
-    "component", "components", "done", "error_reference", "first_words", "identifier", "operation_of", "summary_of",
-    "text_of",
+    "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "PROVENANCE", "USER_SCHEMES", "OpenapiOperation",
+    "accepted_response", "component", "components", "error_reference", "first_words", "identifier", "ok_response",
+    "operation_of", "summary_of", "text_of",
 ]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
@@ -83,7 +83,7 @@ def summary_of(description: str) -> str:
     return re.split(r"[.;:](?= |$)", description.replace("`", ""), maxsplit=1)[0]
 
 
-def done(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
+def ok_response(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
     """A response 200 with JSON."""
     return {
         "description": "Done.",
@@ -92,16 +92,16 @@ def done(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
     }
 
 
-def accepted() -> dict[str, Any]:
+def accepted_response() -> dict[str, Any]:
     """A response 202 with the id of the job, or a list of ids if one call makes several jobs."""
     job = {"anyOf": [{"type": "string"}, list_of({"type": "string"})]}
-    answer = done(object_of(job_id=job), (*PROVENANCE, "location"))
+    answer = ok_response(object_of(job_id=job), (*PROVENANCE, "location"))
     return answer | {"description": "Accepted: a job will have the answer; Location says where that is told."}
 
 
 def text_of(kind: str) -> dict[str, Any]:
     """A response 200 with text of the media type `kind`."""
-    return done({}) | {"content": {kind: {"schema": {"type": "string"}}}}
+    return ok_response({}) | {"content": {kind: {"schema": {"type": "string"}}}}
 
 
 # ---- the components ------------------------------------------------------------------------------------------------

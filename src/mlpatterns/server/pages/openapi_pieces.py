@@ -12,9 +12,9 @@ from mlpatterns.server.operations import MappedOperation, names_in
 from mlpatterns.server.pages.openapi_parts import (
     EVERYWHERE,
     OpenapiOperation,
-    done,
     first_words,
     identifier,
+    ok_response,
     operation_of,
     summary_of,
     text_of,
@@ -62,7 +62,7 @@ def _example(path: str) -> str:
 
 def _described(one: MappedOperation, path: str, taken: Schema, given: Schema) -> dict[str, Any]:
     operation, posted = one.operation, one.method == "POST"
-    answer = text_of("text/html") if operation.kind == "page" else done(given)
+    answer = text_of("text/html") if operation.kind == "page" else ok_response(given)
     statuses = (*STATUSES, 408) if posted else STATUSES
     said = _description(one)
     described = operation_of(one.model, summary_of(said), said, answer, statuses)

@@ -12,9 +12,9 @@ from mlpatterns.server.pages.openapi_parts import (
     EVERYWHERE,
     OpenapiOperation,
     component,
-    done,
     first_words,
     identifier,
+    ok_response,
     operation_of,
     text_of,
 )
@@ -36,11 +36,11 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Openapi
     Args:
         health: the function that makes the app's own answer of `/health`, if there is one.
     """
-    live = done(object_of(live={"type": "boolean"}))
-    ready = done(object_of(ready={"type": "boolean"}))
-    about = done(object_of(name=TEXT, version=TEXT, extensions=list_of(TEXT)))
+    live = ok_response(object_of(live={"type": "boolean"}))
+    ready = ok_response(object_of(ready={"type": "boolean"}))
+    about = ok_response(object_of(name=TEXT, version=TEXT, extensions=list_of(TEXT)))
     page, exposed = text_of("text/html"), text_of("text/plain")
-    own = done({} if health else object_of(health={"const": "ok"}))
+    own = ok_response({} if health else object_of(health={"const": "ok"}))
     table: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         ("/health", "Health", first_words(health) or "The process answers.", own),
         ("/health/live", "Live or not", "The process answers.", live),
@@ -49,7 +49,7 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Openapi
         ("/v2/health/live", "Live or not (OIP)", "Open Inference Protocol.", live),
         ("/v2/health/ready", "Ready or not (OIP)", "Open Inference Protocol; 503 when not.", ready),
         ("/metrics", "Metrics", "Prometheus text or OpenMetrics, for all workers.", exposed),
-        ("/openapi.json", "This document", "OpenAPI 3.1.", done({"type": "object"})),
+        ("/openapi.json", "This document", "OpenAPI 3.1.", ok_response({"type": "object"})),
         ("/docs", "The documentation page", "Needs no internet.", page),
         ("/", "The documentation page", "The same as /docs.", page),
     )
@@ -91,7 +91,7 @@ def management_entries(subject: Subject) -> Iterator[OpenapiOperation]:
         ("/stats", "Statistics (Triton)", "Since the server started, over all workers.", "ModelStatistics"),
     ):  # fmt: skip
         for version in VERSIONS:
-            operation = operation_of(subject.name, title, text, done(component(schema)), READING)
+            operation = operation_of(subject.name, title, text, ok_response(component(schema)), READING)
             yield protocol_entry(subject, "GET", version + suffix, operation)
     for change, text in (
         ("load", "Builds and starts the model anew, and stops the one before when its last request has ended."),
@@ -99,18 +99,18 @@ def management_entries(subject: Subject) -> Iterator[OpenapiOperation]:
     ):
         path = f"/v2/repository/models/{subject.name}/{change}"
         title = f"{change.capitalize()} the model (Triton)"
-        operation = operation_of(subject.name, title, text, done({"type": "object"}), CHANGING)
+        operation = operation_of(subject.name, title, text, ok_response({"type": "object"}), CHANGING)
         yield _posted(path, operation, subject.key, "RepositoryRequest")
 
 
 def _repository() -> Iterator[OpenapiOperation]:
     """The operations for all models."""
     text = "Counts and times of all models that are loaded, over all workers."
-    every = operation_of(SERVER, "Statistics (Triton)", text, done(component("ModelStatistics")), EVERYWHERE)
+    every = operation_of(SERVER, "Statistics (Triton)", text, ok_response(component("ModelStatistics")), EVERYWHERE)
     every["operationId"] = "v2_models_stats_get"
     yield OpenapiOperation("GET", "/v2/models/stats", "/v2/models/stats", every)
     text = "All models with their state; with `ready` those alone that are."
-    listed = operation_of(SERVER, "Models (Triton)", text, done(component("RepositoryIndex")), WRITING)
+    listed = operation_of(SERVER, "Models (Triton)", text, ok_response(component("RepositoryIndex")), WRITING)
     yield _posted("/v2/repository/index", listed, "", "RepositoryIndexRequest")
 
 

@@ -11,7 +11,7 @@ from mlpatterns.markup import Markup, element, group
 from mlpatterns.server.pages.fields import Schemas, body_example, body_fields, field
 from mlpatterns.server.pages.html import CREDENTIALS, answer_area, command, curl
 
-__all__ = ["Drawer", "operations"]
+__all__ = ["RouteRenderer", "operations"]
 
 ORIGIN = "http://127.0.0.1:8000"  # in the commands, until the script replaces it with the page's own
 ROWS = (".Rows", ".InferRequest")  # schemas of model inputs, which users write as text
@@ -25,7 +25,7 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
             yield path, method.upper(), operation
 
 
-class Drawer:
+class RouteRenderer:
     """Draws the routes of one document.
 
     Args:
@@ -37,7 +37,7 @@ class Drawer:
         self._schemas, self._secured, self._commands = Schemas(document), secured, commands
         self._everywhere = document.get("security", [])
 
-    def drawn(self, key: str, path: str, method: str, operation: Mapping[str, Any], *, opened: bool = False) -> Markup:
+    def render(self, key: str, path: str, method: str, operation: Mapping[str, Any], *, opened: bool = False) -> Markup:
         """The HTML of a route, folded unless `opened`. `key` is unique in the page."""
         verb = element("span", method, class_=f"verb {method.lower()}")
         what = element("span", operation["summary"], class_="what")

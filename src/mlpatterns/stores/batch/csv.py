@@ -129,7 +129,7 @@ class CsvRows:
         try:
             self._names = [name.strip().removeprefix("\ufeff") for name in next(self._reader, [])]
         except csv.Error as error:
-            raise SettingsError(f"{self._path.name} is no CSV file") from error
+            raise SettingsError(f"{self._path.name} is not a CSV file") from error
         if not all(map(_is_text, self._names)):
             raise SettingsError(f"{self._path.name} is not UTF-8")
         if not self._names or len(set(self._names)) < len(self._names) or "" in self._names:

@@ -18,7 +18,7 @@ from mlpatterns.durable import sync_folder
 from mlpatterns.errors import Conflict
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Results, cells
 from mlpatterns.stores.batch.error_file import ErrorFile, csv_lines
-from mlpatterns.stores.batch.files import Checkpoint, GrowingFile, file_place, load_checkpoint, save_checkpoint
+from mlpatterns.stores.batch.files import GrowingFile, RunCheckpoint, file_place, load_checkpoint, save_checkpoint
 from mlpatterns.stores.batch.threaded import ThreadedSink
 from mlpatterns.user_errors import SettingsError
 
@@ -47,7 +47,7 @@ class CsvResults:
 
     def begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun:
         if not anew and not run.revision and self._path.exists():
-            raise SettingsError(f"{self._path.name} is there already; delete it, restart the run, or name another")
+            raise SettingsError(f"{self._path.name} already exists; delete it, restart the run, or name another")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self.close()
         self._file = GrowingFile(self._part)  # locks the file against other runs
@@ -96,7 +96,7 @@ class CsvResults:
     def _save(self, run: BatchRun) -> BatchRun:
         assert self._file is not None
         saved = replace(run, revision=run.revision + 1)
-        save_checkpoint(self._state, Checkpoint(saved, {"rows": self._file.size, "errors": self._errors.size}))
+        save_checkpoint(self._state, RunCheckpoint(saved, {"rows": self._file.size, "errors": self._errors.size}))
         return saved
 
     def _rename(self) -> None:

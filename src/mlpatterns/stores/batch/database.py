@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from mlpatterns.errors import Unavailable
 from mlpatterns.stores.batch import Cells, Column, Kind
 
-__all__ = ["Database", "Refused"]
+__all__ = ["ConstraintViolated", "Database"]
 
 
-class Refused(Unavailable):
+class ConstraintViolated(Unavailable):
     """A row breaks a constraint of its table, such as a key that exists already."""
 
 

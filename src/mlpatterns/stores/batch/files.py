@@ -22,8 +22,10 @@ from mlpatterns.stores.batch import BatchRun
 from mlpatterns.stores.urls import split_url
 from mlpatterns.user_errors import SettingsError, UnknownName
 
-__all__ = ["SUFFIXES", "Checkpoint", "GrowingFile", "batch_url", "file_digest", "file_place", "load_checkpoint",
-           "save_checkpoint"]  # fmt: skip
+__all__ = [
+    "SUFFIXES", "GrowingFile", "RunCheckpoint", "batch_url", "file_digest", "file_place", "load_checkpoint",
+    "save_checkpoint",
+]  # fmt: skip
 
 SUFFIXES = ("csv", "parquet")
 SAMPLED = 65_536  # bytes at each end of a file that are part of its digest
@@ -41,7 +43,7 @@ def batch_url(text: str) -> str:
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in SUFFIXES:
         raise SettingsError(
-            f"{text!r} is no table: write a file that ends with .csv or .parquet, or sqlite:///FILE?table=NAME, "
+            f"{text!r} is not a table: write a file that ends with .csv or .parquet, or sqlite:///FILE?table=NAME, "
             "postgresql://… or mysql://…"
         )
     return f"{suffix}://{quote(str(Path(path).absolute()))}{'?' if query else ''}{query}"
@@ -78,7 +80,7 @@ def file_digest(path: Path) -> str:
     return state.hexdigest()
 
 
-class Checkpoint(Struct, frozen=True):
+class RunCheckpoint(Struct, frozen=True):
     """The state of a run, and the valid parts of its files: bytes by file, and part files in order."""
 
     run: BatchRun
@@ -86,21 +88,21 @@ class Checkpoint(Struct, frozen=True):
     parts: list[dict[str, Any]] = []
 
 
-def load_checkpoint(path: Path) -> Checkpoint | None:
+def load_checkpoint(path: Path) -> RunCheckpoint | None:
     """The checkpoint in a file, or None if there is no such file.
 
     Raises:
         Unavailable: the file is not a checkpoint, or cannot be read.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Checkpoint)
+        return msgspec.json.decode(path.read_bytes(), type=RunCheckpoint)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise Unavailable(f"{path.name} is no checkpoint of a batch run; delete it to begin anew") from error
+        raise Unavailable(f"{path.name} is not a checkpoint of a batch run; delete it to begin anew") from error
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: RunCheckpoint) -> None:
     """Writes a checkpoint, which replaces the previous one."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(checkpoint), indent=1))
 

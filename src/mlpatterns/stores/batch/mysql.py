@@ -61,7 +61,7 @@ class MysqlDatabase(ServerDatabase):
         found = _URL.fullmatch(url)
         if found is None or int(found["port"] or 3306) > 65_535:
             raise SettingsError(
-                f"a batch table in MySQL is at mysql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
+                f"a batch table in MySQL needs a URL like mysql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
             )
         self._options = {
             "host": found["host"].strip("[]"), "port": int(found["port"] or 3306), "user": unquote(found["user"] or ""),

@@ -149,7 +149,7 @@ def _opened(file: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
-        raise SettingsError(f"{file.name} is no Parquet file that can be read") from error
+        raise SettingsError(f"{file.name} is not a Parquet file that can be read") from error
 
 
 def _digest(files: Sequence[Path]) -> str:

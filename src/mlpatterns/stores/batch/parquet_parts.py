@@ -19,7 +19,7 @@ from mlpatterns.durable import sync_folder
 from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Results
 from mlpatterns.stores.batch.error_file import ErrorFile
-from mlpatterns.stores.batch.files import Checkpoint, file_place, load_checkpoint, save_checkpoint
+from mlpatterns.stores.batch.files import RunCheckpoint, file_place, load_checkpoint, save_checkpoint
 from mlpatterns.stores.batch.threaded import ThreadedSink
 from mlpatterns.user_errors import MissingExtra, SettingsError
 
@@ -121,9 +121,9 @@ class ParquetResults:
 
     def _save(self, run: BatchRun, errors: int) -> BatchRun:
         if self._lock is None:
-            raise Unavailable("the run was not begun")
+            raise Unavailable("the run has not begun")
         saved = replace(run, revision=run.revision + 1)
-        save_checkpoint(self._state, Checkpoint(saved, {"errors": errors}, self._parts))
+        save_checkpoint(self._state, RunCheckpoint(saved, {"errors": errors}, self._parts))
         return saved
 
 

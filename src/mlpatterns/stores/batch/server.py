@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from mlpatterns.errors import Unavailable
-from mlpatterns.stores.batch.database import Database, Refused
+from mlpatterns.stores.batch.database import ConstraintViolated, Database
 
 __all__ = ["ServerDatabase"]
 
@@ -88,8 +88,8 @@ class ServerDatabase(Database):
         except (self._error, OSError) as error:
             self.close()
             refused = any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)  # the name in PEP 249
-            text = f"{self._where} does not do it: {' '.join(str(error).split())}"
-            raise (Refused(text) if refused else Unavailable(text)) from error
+            text = f"{self._where} refuses the statement: {' '.join(str(error).split())}"
+            raise (ConstraintViolated(text) if refused else Unavailable(text)) from error
 
     def _roll_back(self) -> None:
         if self._connection is not None:

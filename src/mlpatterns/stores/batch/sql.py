@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.redaction import quoted
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Page, Results, Shape, cells
-from mlpatterns.stores.batch.database import Database, Refused
+from mlpatterns.stores.batch.database import ConstraintViolated, Database
 from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.batch.where import Comparison
 from mlpatterns.user_errors import SettingsError, UnknownName
@@ -39,9 +39,9 @@ class SqlSource:
         place = self._place
         columns = {column.name: column for column in self._database.columns(place.table)}
         if not columns:
-            raise UnknownName("table", place.table, hint="the URL of a table ends in ?table=NAME")
+            raise UnknownName("table", place.table, hint="the URL of a table must end in ?table=NAME")
         if place.key not in columns:
-            raise UnknownName("column", place.key, columns, "the URL of a table says its key as &key=NAME")
+            raise UnknownName("column", place.key, columns, "the URL of a table must give its key as &key=NAME")
         self._shape = Shape(tuple(columns.values()), columns[place.key])
         return self._shape
 
@@ -69,7 +69,8 @@ class SqlSource:
         keys = cells(found[0])
         if len(set(keys)) < len(keys):
             raise SettingsError(
-                f"the column {quoted(self._place.key)} has a value twice; name one that tells rows apart as &key=NAME"
+                f"the column {quoted(self._place.key)} has a value twice; name a column that identifies rows as "
+                "&key=NAME"
             )
         if len(keys) > limit:
             keys, found = keys[:limit], [column[:limit] for column in found]
@@ -130,7 +131,7 @@ class SqlSink:
         try:
             return replace(msgspec.json.decode(found[0][0], type=BatchRun), revision=int(found[0][1]))
         except (msgspec.MsgspecError, ValueError) as error:
-            raise Unavailable(f"what {RUNS} says of {self._target} is not what was written") from error
+            raise Unavailable(f"the record of {self._target} in {RUNS} is damaged") from error
 
     def begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun:
         place, database = self._place, self._database
@@ -139,7 +140,9 @@ class SqlSink:
         database.make(self._made_runs())
         known = {column.name for column in database.columns(place.table)}
         if place.into and place.into not in known:
-            raise UnknownName("column", place.into, known, "it is where the results go; add it, or say &into=NAME")
+            raise UnknownName(
+                "column", place.into, known, "the results go into it; add it, or name another with &into=NAME"
+            )
         if not place.into and known and not run.revision and self.load() is None:
             raise SettingsError(f"there is a table {quoted(place.table)} that no batch run made; name another")
         if not place.into and known and not anew and known != {key.name, *self._columns}:
@@ -156,7 +159,7 @@ class SqlSink:
         try:
             with self._database.transaction():
                 return self._write(run, results)
-        except Refused as error:
+        except ConstraintViolated as error:
             raise SettingsError(
                 f"{error.message}; the rows must differ in {quoted(self._key.name)}: name another column as ?key=NAME"
             ) from error

@@ -18,7 +18,7 @@ import apsw
 
 from mlpatterns.errors import Unavailable
 from mlpatterns.stores.batch import Cells, Column, Kind, cells
-from mlpatterns.stores.batch.database import Database, Refused
+from mlpatterns.stores.batch.database import ConstraintViolated, Database
 from mlpatterns.stores.batch.opened import TableItems, TableSink, TableSource
 from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.sqlite_file import is_another, sqlite_path
@@ -142,7 +142,7 @@ class SqliteDatabase(Database):
             yield self._connection
         except apsw.ConstraintError as error:
             self.close()
-            raise Refused(f"the file {self._path.name} does not take it: {error}") from error
+            raise ConstraintViolated(f"the file {self._path.name} refuses it: {error}") from error
         except (apsw.Error, OSError) as error:
             self.close()
             raise Unavailable(f"the file {self._path.name} cannot be used: {error}") from error

@@ -67,7 +67,7 @@ def parse_where(text: str) -> tuple[Comparison, ...]:
             return tuple(found)
         kind, value = rest[0]
         if kind != "word" or value.lower() != "and":
-            raise SettingsError(f"a condition is COLUMN OP VALUE [and …], and {quoted(str(value))} is no `and`")
+            raise SettingsError(f"a condition is COLUMN OP VALUE [and …], and {quoted(str(value))}is not `and`")
         tokens = rest[1:]
 
 
@@ -107,10 +107,10 @@ def _comparison(tokens: Sequence[tuple[str, Any]]) -> Comparison:
         raise SettingsError(f"a condition begins with a column and one of {' '.join(get_args(Operator))}")
     if kind == "word" and value.lower() == "null":
         if op not in ("=", "!="):
-            raise SettingsError("null is compared by = and != alone")
+            raise SettingsError("null can only be compared with = and !=")
         return Comparison(name, op, None)
     if kind not in ("number", "text"):
-        raise SettingsError(f"{quoted(str(value))} is no value: write a number, a text in single quotes, or null")
+        raise SettingsError(f"{quoted(str(value))} is not a value: write a number, a text in single quotes, or null")
     return Comparison(name, op, value)
 
 
@@ -119,7 +119,7 @@ def _tokens(text: str) -> Iterator[tuple[str, Any]]:
     while text[place:].strip():
         match = _TOKEN.match(text, place)
         if match is None:
-            raise SettingsError(f"a condition cannot be read from {quoted(text[place:].strip())} on")
+            raise SettingsError(f"a condition cannot be read at {quoted(text[place:].strip())}")
         place = match.end()
         kind = match.lastgroup or ""
         value: Any = match[kind]

@@ -17,15 +17,15 @@ from mlpatterns.stores.grouped import GroupThread
 from mlpatterns.stores.jobs import (
     ENDED,
     Bounds,
-    Claimed,
+    ClaimRequest,
+    ClaimResult,
     Figures,
     Finish,
     Job,
     JobDescription,
-    Keeping,
     NewJob,
-    Swept,
-    Wish,
+    Retention,
+    SweepResult,
 )
 from mlpatterns.stores.jobs_sqlite import claiming, ending, queueing, reading
 from mlpatterns.stores.jobs_sqlite.file import Connected, JobsFile
@@ -50,7 +50,7 @@ def _each(one: Callable[..., Any]) -> Many:
     return many
 
 
-class Step(NamedTuple):
+class QueueCall(NamedTuple):
     """One caller's request for a queue. The function `many` serves the requests of several callers together."""
 
     many: Many
@@ -106,16 +106,16 @@ class SqliteJobs:
         replayed: int = await self._written(REPLAY, queue, (ids, seconds))
         return replayed
 
-    async def claim(self, queue: str, wish: Wish) -> Claimed:
-        def unwanted(claimed: Claimed) -> None:
+    async def claim(self, queue: str, wanted: ClaimRequest) -> ClaimResult:
+        def unwanted(claimed: ClaimResult) -> None:
             for claim in claimed.claims:
                 task = asyncio.ensure_future(self.finish(queue, Finish(claim, "queued")))
                 self._returned.add(task)
                 task.add_done_callback(self._returned.discard)
 
-        claimed: Claimed = await self._writer.ask(Step(CLAIM, queue, (wish,)), unwanted)
+        claimed: ClaimResult = await self._writer.submit(QueueCall(CLAIM, queue, (wanted,)), unwanted)
         if claimed.claims:
-            self._leases.add(claimed.claims, wish)
+            self._leases.add(claimed.claims, wanted)
         return claimed
 
     # ---- ending ----
@@ -129,16 +129,16 @@ class SqliteJobs:
         await self._written(CANCEL, queue, (id, ttl))
         return await self.get(queue, id)
 
-    async def sweep(self, queue: str, keeping: Keeping) -> Swept:
-        swept: Swept = await self._writer.ask(Step(SWEEP, queue, (keeping,)))
-        if swept != Swept():
-            self.changes.tell()
+    async def sweep(self, queue: str, retention: Retention) -> SweepResult:
+        swept: SweepResult = await self._writer.submit(QueueCall(SWEEP, queue, (retention,)))
+        if swept != SweepResult():
+            self.changes.notify()
         return swept
 
     # ---- reading ----
 
     async def get(self, queue: str, id: str) -> Job | None:
-        job: Job | None = await self._reader.ask(Step(_jobs_for_each, queue, id))
+        job: Job | None = await self._reader.submit(QueueCall(_jobs_for_each, queue, id))
         return job
 
     async def wait(self, queue: str, id: str, seconds: float) -> Job | None:
@@ -155,65 +155,65 @@ class SqliteJobs:
             end.cancel()
 
     async def dead(self, queue: str, after: str, limit: int) -> list[Job]:
-        found: list[Job] = await self._reader.ask(Step(DEAD, queue, (after, limit)))
+        found: list[Job] = await self._reader.submit(QueueCall(DEAD, queue, (after, limit)))
         return found
 
     async def figures(self, queue: str) -> Figures:
-        figures: Figures = await self._reader.ask(Step(FIGURES, queue, ()))
+        figures: Figures = await self._reader.submit(QueueCall(FIGURES, queue, ()))
         return figures
 
     async def describe(self, queue: str, description: bytes) -> None:
         await self._written(DESCRIBE, queue, (description,))
 
     async def description(self, queue: str) -> JobDescription | None:
-        found: JobDescription | None = await self._reader.ask(Step(DESCRIPTION, queue, ()))
+        found: JobDescription | None = await self._reader.submit(QueueCall(DESCRIPTION, queue, ()))
         return found
 
     async def _ended(self, queue: str, ids: Sequence[str]) -> list[str]:
-        found: list[str] = await self._reader.ask(Step(ENDED_OF, queue, (ids,)))
+        found: list[str] = await self._reader.submit(QueueCall(ENDED_OF, queue, (ids,)))
         return found
 
     # ---- the threads ----
 
     async def _written(self, many: Any, queue: str, what: Any) -> Any:
-        result = await self._writer.ask(Step(many, queue, what))
-        self.changes.tell()
+        result = await self._writer.submit(QueueCall(many, queue, what))
+        self.changes.notify()
         return result
 
-    def _write(self, steps: Sequence[Step]) -> Sequence[Any]:
-        """Does all `steps` in one transaction; writes nothing if there are only claims and no job is due. Runs in the
+    def _write(self, calls: Sequence[QueueCall]) -> Sequence[Any]:
+        """Does all `calls` in one transaction; writes nothing if there are only claims and no job is due. Runs in the
         writing thread."""
-        if all(step.many is CLAIM for step in steps):
-            idle = [self._idle(step.queue) for step in steps]
+        if all(call.many is CLAIM for call in calls):
+            idle = [self._idle(call.queue) for call in calls]
             if all(idle):
                 return idle
         with self._writing.writing() as connection:
-            return _grouped(steps, lambda queue: self._writing.made(connection, queue))
+            return _grouped(calls, lambda queue: self._writing.made(connection, queue))
 
-    def _idle(self, queue: str) -> Claimed | None:
+    def _idle(self, queue: str) -> ClaimResult | None:
         """The answer to a claim if no job is due; None if one is due."""
         with self._writing.reading() as connection:
             on = self._writing.known(connection, queue)
             due = claiming.next_due(on)
         if due is not None and due <= on.now:
             return None
-        return Claimed((), None if due is None else (due - on.now) / 1000)
+        return ClaimResult((), None if due is None else (due - on.now) / 1000)
 
-    def _read(self, steps: Sequence[Step]) -> Sequence[Any]:
-        """Does all `steps`. Runs in the reading thread."""
+    def _read(self, calls: Sequence[QueueCall]) -> Sequence[Any]:
+        """Does all `calls`. Runs in the reading thread."""
         with self._reading.reading() as connection:
-            return _grouped(steps, lambda queue: self._reading.known(connection, queue))
+            return _grouped(calls, lambda queue: self._reading.known(connection, queue))
 
 
-def _grouped(steps: Sequence[Step], connected: Callable[[str], Connected]) -> list[Any]:
-    """The results of steps. Steps of the same kind for the same queue are done together."""
-    results: list[Any] = [None] * len(steps)
+def _grouped(calls: Sequence[QueueCall], connected: Callable[[str], Connected]) -> list[Any]:
+    """The results of `calls`. Calls of the same kind for the same queue are done together."""
+    results: list[Any] = [None] * len(calls)
     groups: dict[tuple[Many, str], list[int]] = {}
-    for position, step in enumerate(steps):
-        groups.setdefault((step.many, step.queue), []).append(position)
+    for position, call in enumerate(calls):
+        groups.setdefault((call.many, call.queue), []).append(position)
     for (many, queue), positions in groups.items():
         for position, result in zip(
-            positions, many(connected(queue), [steps[position].what for position in positions]), strict=True
+            positions, many(connected(queue), [calls[position].what for position in positions]), strict=True
         ):
             results[position] = result
     return results

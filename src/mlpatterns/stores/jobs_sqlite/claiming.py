@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlpatterns.stores.jobs import Claim, Claimed, Wish
+from mlpatterns.stores.jobs import Claim, ClaimRequest, ClaimResult
 from mlpatterns.stores.jobs_sqlite.file import Connected, milliseconds, to_json
 
-__all__ = ["claim", "held", "next_due", "renew"]
+__all__ = ["claim", "next_due", "renew", "still_held"]
 
 CLAIM_BYTES = 16 * 2**20  # limit of the requests in one claim; the first may be larger
 ROW_WISE = 16 * 1024  # bytes; a request of this size or more is read in its own query
@@ -19,23 +19,23 @@ def next_due(on: Connected) -> int | None:
     return None if found is None else int(found)
 
 
-def claim(on: Connected, wish: Wish) -> Claimed:
+def claim(on: Connected, wanted: ClaimRequest) -> ClaimResult:
     """See JobStore.claim; this does not renew the leases."""
-    rows = _due(on, wish)
+    rows = _due(on, wanted)
     if rows:
         on.execute(
             "UPDATE jobs SET state = 1, attempt = attempt + 1, due = ?2, changed_at = ?3 "
             "WHERE row IN (SELECT value FROM json_each(?1))",
-            (to_json(rows), on.now + milliseconds(wish.lease), on.now),
+            (to_json(rows), on.now + milliseconds(wanted.lease), on.now),
         )
     following = next_due(on)
-    return Claimed(_claims(on, rows), None if following is None else max(0, following - on.now) / 1000)
+    return ClaimResult(_claims(on, rows), None if following is None else max(0, following - on.now) / 1000)
 
 
 def renew(on: Connected, leases: Sequence[tuple[Claim, float]]) -> set[int]:
     """Renews leases, each for the given seconds from now; returns the rows of the claims that are still valid."""
     rows = [(claim.row, claim.attempt, on.now + milliseconds(lease)) for claim, lease in leases]
-    counting = held(on, rows)
+    counting = still_held(on, rows)
     on.execute(
         "UPDATE jobs SET due = value->>2 FROM json_each(?) WHERE row = value->>0",
         (to_json([each for each in rows if each[0] in counting]),),
@@ -43,7 +43,7 @@ def renew(on: Connected, leases: Sequence[tuple[Claim, float]]) -> set[int]:
     return counting
 
 
-def held(on: Connected, rows: Sequence[tuple[int, ...]]) -> set[int]:
+def still_held(on: Connected, rows: Sequence[tuple[int, ...]]) -> set[int]:
     """The rows, out of tuples (row, attempt, …), whose claim is still valid."""
     return set(on.list(
         "SELECT json_group_array(row) FROM json_each(?) CROSS JOIN jobs "
@@ -51,19 +51,19 @@ def held(on: Connected, rows: Sequence[tuple[int, ...]]) -> set[int]:
     ))  # fmt: skip
 
 
-def _due(on: Connected, wish: Wish) -> list[int]:
+def _due(on: Connected, wanted: ClaimRequest) -> list[int]:
     """The rows to claim. A job during which a worker has ended before is claimed alone, by a worker without jobs."""
     found = on.list(
         "SELECT json_group_array(json_array(row, crashes, size)) FROM "
         "(SELECT row, crashes, size FROM jobs WHERE queue = ? AND state = 0 AND due <= ? ORDER BY due LIMIT ?)",
-        on.queue, on.now, wish.most,
+        on.queue, on.now, wanted.most,
     )  # fmt: skip
     rows: list[int] = []
     total = 0
     for row, crashes, size in found:
         total += size
         if crashes or (rows and total > CLAIM_BYTES):
-            return [row] if crashes and not rows and wish.alone else rows
+            return [row] if crashes and not rows and wanted.alone else rows
         rows.append(row)
     return rows
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlpatterns.stores.jobs import Finish, Keeping, Swept
-from mlpatterns.stores.jobs_sqlite.claiming import held
+from mlpatterns.stores.jobs import Finish, Retention, SweepResult
+from mlpatterns.stores.jobs_sqlite.claiming import still_held
 from mlpatterns.stores.jobs_sqlite.file import (
     CANCELLED,
     DEAD,
@@ -22,13 +22,13 @@ __all__ = ["cancel", "finish", "sweep"]
 
 CHUNK = 1000  # the most jobs of each kind in one sweep
 WORKER_ENDED = "the worker ended while it worked on the job, each time"
-TIMED_OUT = "the job was not done within its time"
+TIMED_OUT = "the job was not finished within its time"
 ROWS = "SELECT json_group_array(row) FROM (SELECT row FROM jobs WHERE queue = ? AND state = ? AND"
 
 
 def finish(on: Connected, finishes: Sequence[Finish]) -> list[bool]:
     """Writes the ends of jobs; returns for each whether its claim was still valid."""
-    counting = held(on, [(each.claim.row, each.claim.attempt) for each in finishes])
+    counting = still_held(on, [(each.claim.row, each.claim.attempt) for each in finishes])
     taken: list[Finish] = []
     results = []
     for each in finishes:
@@ -54,7 +54,7 @@ def cancel(on: Connected, id: str, ttl: float) -> None:
         count_ended(on, [row])
 
 
-def sweep(on: Connected, keeping: Keeping) -> Swept:
+def sweep(on: Connected, retention: Retention) -> SweepResult:
     """See JobStore.sweep."""
     lapsed = on.list(f"{ROWS} due <= ? LIMIT ?)", on.queue, 1, on.now, CHUNK)
     often = []
@@ -66,12 +66,12 @@ def sweep(on: Connected, keeping: Keeping) -> Swept:
         )
         often = on.list(
             "SELECT json_group_array(row) FROM jobs WHERE row IN (SELECT value FROM json_each(?)) AND failures >= ?",
-            to_json(lapsed), keeping.max_attempts,
+            to_json(lapsed), retention.max_attempts,
         )  # fmt: skip
-    _bury(on, often, "INTERNAL", WORKER_ENDED, keeping)
+    _bury(on, often, "INTERNAL", WORKER_ENDED, retention)
     late = on.list(f"{ROWS} ends <= ? LIMIT ?)", on.queue, 0, on.now, CHUNK)
-    _bury(on, late, "DEADLINE", TIMED_OUT, keeping)
-    return Swept(len(lapsed), len(often) + len(late), _forget(on))
+    _bury(on, late, "DEADLINE", TIMED_OUT, retention)
+    return SweepResult(len(lapsed), len(often) + len(late), _forget(on))
 
 
 def _write_states(on: Connected, taken: Sequence[Finish]) -> None:
@@ -99,12 +99,12 @@ def _write_bodies(on: Connected, ended: Sequence[Finish]) -> None:
     )
 
 
-def _bury(on: Connected, rows: Sequence[int], code: str, error: str, keeping: Keeping) -> None:
+def _bury(on: Connected, rows: Sequence[int], code: str, error: str, retention: Retention) -> None:
     if rows:
         on.execute(
             "UPDATE jobs SET state = 4, due = ?2, changed_at = ?3, code = ?4, error = ?5 "
             "WHERE row IN (SELECT value FROM json_each(?1))",
-            (to_json(rows), on.now + milliseconds(keeping.dead_ttl), on.now, code, error),
+            (to_json(rows), on.now + milliseconds(retention.dead_ttl), on.now, code, error),
         )
         count_ended(on, rows)
 

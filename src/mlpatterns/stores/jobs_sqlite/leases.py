@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from mlpatterns.errors import Unavailable
-from mlpatterns.stores.jobs import Claim, Fence, Wish
+from mlpatterns.stores.jobs import Claim, ClaimRequest, Fence
 from mlpatterns.stores.jobs_sqlite.claiming import renew
 from mlpatterns.stores.jobs_sqlite.file import Connected, JobsFile
 
@@ -20,9 +20,9 @@ __all__ = ["Leases"]
 A_LEASE = 3  # renewals during one lease
 
 
-class Held(NamedTuple):
+class HeldClaim(NamedTuple):
     claim: Claim
-    wish: Wish
+    wanted: ClaimRequest
     until: float  # by the monotonic clock
 
 
@@ -31,7 +31,7 @@ class Leases:
 
     def __init__(self, file: JobsFile) -> None:
         self._file = file
-        self._held: dict[Fence, Held] = {}
+        self._held: dict[Fence, HeldClaim] = {}
         self._ending: set[Fence] = set()  # still renewed until their end is written, but `lost` is not called
         self._lock = threading.Lock()  # for both
         self._sooner = threading.Event()  # the thread must compute the next renewal again
@@ -40,12 +40,12 @@ class Leases:
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
 
-    def add(self, claims: Sequence[Claim], wish: Wish) -> None:
-        until = time.monotonic() + wish.hold
+    def add(self, claims: Sequence[Claim], wanted: ClaimRequest) -> None:
+        until = time.monotonic() + wanted.hold
         with self._lock:
             for claim in claims:
-                self._held[claim.fence] = Held(claim, wish, until)
-            sooner = self._shortest is None or wish.lease < self._shortest
+                self._held[claim.fence] = HeldClaim(claim, wanted, until)
+            sooner = self._shortest is None or wanted.lease < self._shortest
         if self._thread is None:
             self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, name="job leases", daemon=True)
@@ -76,7 +76,7 @@ class Leases:
         renewed = time.monotonic()
         while not self._closing:
             with self._lock:
-                self._shortest = min((each.wish.lease for each in self._held.values()), default=None)
+                self._shortest = min((each.wanted.lease for each in self._held.values()), default=None)
             if self._shortest is None:
                 self._sooner.wait()
                 renewed = time.monotonic()
@@ -93,12 +93,12 @@ class Leases:
             held = [each for each in self._held.values() if now < each.until]
         try:
             with self._file.writing() as connection:
-                rows = renew(Connected(connection, 0), [(each.claim, each.wish.lease) for each in held])
+                rows = renew(Connected(connection, 0), [(each.claim, each.wanted.lease) for each in held])
         except Unavailable:
             return  # the next attempt comes before the lease is over
         self._tell_lost([*over, *(each for each in held if each.claim.row not in rows)])
 
-    def _tell_lost(self, lost: Sequence[Held]) -> None:
+    def _tell_lost(self, lost: Sequence[HeldClaim]) -> None:
         """Reports all lost claims in one call. With single calls, the slot of one lost job could go to another job that
         is lost too."""
         with self._lock:  # except claims whose end is being written
@@ -112,6 +112,6 @@ class Leases:
                 self._loop.call_soon_threadsafe(_tell, told)
 
 
-def _tell(lost: Sequence[Held]) -> None:
+def _tell(lost: Sequence[HeldClaim]) -> None:
     for each in lost:
-        each.wish.lost(each.claim)
+        each.wanted.lost(each.claim)

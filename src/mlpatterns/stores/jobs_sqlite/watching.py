@@ -48,7 +48,7 @@ class FileChanges:
         finally:
             self._waiting.discard(changed)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wakes all waiters, because the file has changed."""
         self.count += 1
         waiting, self._waiting = self._waiting, set()
@@ -78,7 +78,7 @@ class FileChanges:
             if seen != version or seen == -1:
                 version, at = seen, time.monotonic()
                 try:
-                    self._loop.call_soon_threadsafe(self.tell)
+                    self._loop.call_soon_threadsafe(self.notify)
                 except RuntimeError:
                     break  # the loop has closed
             time.sleep(LOOK if time.monotonic() - at < IDLE else LOOK_IDLE)

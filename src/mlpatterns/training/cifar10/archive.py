@@ -89,7 +89,7 @@ def _download(url: str, path: Path, report: Callable[[float], None]) -> None:
                 while chunk := answer.read(CHUNK):
                     received += len(chunk)
                     if received > MOST_BYTES:
-                        raise UserError(f"{redact(url)} is no such archive: it has more than {MOST_BYTES >> 20} MB")
+                        raise UserError(f"{redact(url)} is not such an archive: it has more than {MOST_BYTES >> 20} MB")
                     file.write(chunk)
                     report(min(1.0, received / total))
     except (HTTPException, ValueError, OSError) as error:
@@ -116,7 +116,7 @@ def read_archive(path: Path, kind: PublishedArchive) -> ImageSet:
                 if entry.name in wanted and entry.isreg()
             }
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise UserError(f"{path.name} is no archive that can be read: {error}; fetch it again") from error
+        raise UserError(f"{path.name} is not an archive that can be read: {error}; fetch it again") from error
     missing = sorted(set(wanted.values()) - set(records))
     if missing:
         raise UserError(f"{path.name} lacks {', '.join(missing)}; fetch it again")

@@ -24,7 +24,7 @@ from mlpatterns.training.cifar10.loader import Loader
 from mlpatterns.training.cifar10.models import network
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.prepared import describe, load_images
-from mlpatterns.training.cifar10.trained import WEIGHTS, answers, deterministic, mixed
+from mlpatterns.training.cifar10.trained import WEIGHTS, answers, deterministic, epoch_seed
 from mlpatterns.training.step_cache import LOG, SCRATCH
 from mlpatterns.training.tensorboard import EventFile
 from mlpatterns.user_errors import UserError
@@ -105,7 +105,7 @@ class _Run:
     def epoch(self, number: int, report: Report) -> Epoch:
         """Trains on every image once, evaluates the test images, and saves the checkpoint."""
         began = perf_counter()
-        torch.manual_seed(mixed(self.options.seed, number))  # what dropout draws
+        torch.manual_seed(epoch_seed(self.options.seed, number))  # what dropout draws
         self.network.train()
         loss, right, seen = 0.0, 0, 0
         for batch, (images, labels) in enumerate(self.loader.epoch(number)):

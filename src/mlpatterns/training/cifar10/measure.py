@@ -20,7 +20,7 @@ from mlpatterns.training.cifar10.archive import Images
 from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT
 from mlpatterns.training.cifar10.prepared import load_images
 
-__all__ = ["Evaluated", "Served", "evaluate", "load_evaluated"]
+__all__ = ["Evaluation", "ServedScores", "evaluate", "load_evaluated"]
 
 RECORD = "evaluation.json"
 AT_ONCE = 100  # images of a request when throughput and accuracy are measured
@@ -28,7 +28,7 @@ SINGLE = 200  # requests of one image, whose time is measured; the first ones ar
 WARM = 20
 
 
-class Served(Struct, frozen=True):
+class ServedScores(Struct, frozen=True):
     """A served file: its accuracy over all test images, and milliseconds for a request of one image."""
 
     accuracy: float
@@ -37,11 +37,11 @@ class Served(Struct, frozen=True):
     images_per_second: float
 
 
-class Evaluated(Struct, frozen=True):
+class Evaluation(Struct, frozen=True):
     """Both files, served."""
 
-    float32: Served
-    int8: Served
+    float32: ServedScores
+    int8: ServedScores
 
 
 def evaluate(prepared: Path, built: Path, work: Path) -> None:
@@ -52,16 +52,16 @@ def evaluate(prepared: Path, built: Path, work: Path) -> None:
         MissingExtra: without httpx, which waits for the server.
     """
     test = load_images(prepared, "test")
-    record = Evaluated(*(asyncio.run(_served((built / name).absolute(), test)) for name in (MODEL, INT8)))
+    record = Evaluation(*(asyncio.run(_served((built / name).absolute(), test)) for name in (MODEL, INT8)))
     (work / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
 
 
-def load_evaluated(folder: Path) -> Evaluated:
+def load_evaluated(folder: Path) -> Evaluation:
     """The record of a finished `evaluate`."""
-    return msgspec.json.decode((folder / RECORD).read_bytes(), type=Evaluated)
+    return msgspec.json.decode((folder / RECORD).read_bytes(), type=Evaluation)
 
 
-async def _served(model: Path, test: Images) -> Served:
+async def _served(model: Path, test: Images) -> ServedScores:
     from mlpatterns.server_process import process
 
     # Its own home and folder: nothing that the user has set for another server is meant for this one.
@@ -77,7 +77,7 @@ async def _served(model: Path, test: Images) -> Served:
             right = np.concatenate(parts).argmax(axis=1) == test.labels
             times = [await _time(remote, test.images[row % len(test.images)][None]) for row in range(WARM + SINGLE)]
     p50, p99 = (1000 * float(value) for value in np.quantile(times[WARM:], (0.5, 0.99)))
-    return Served(float(right.mean()), p50, p99, speed)
+    return ServedScores(float(right.mean()), p50, p99, speed)
 
 
 async def _ask(remote: RemoteModel, images: Array) -> Array:
@@ -86,7 +86,7 @@ async def _ask(remote: RemoteModel, images: Array) -> Array:
 
 
 async def _time(remote: RemoteModel, images: Array) -> float:
-    """Seconds for an answer."""
+    """The seconds that an answer takes."""
     began = perf_counter()
     await _ask(remote, images)
     return perf_counter() - began

@@ -46,7 +46,7 @@ class ImageOptions(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
     def check(self) -> None:
-        """Raises WrongUse for a value that cannot be."""
+        """Raises WrongUse for an invalid value."""
         for name, least, most in (
             ("images", 20, 1_000_000), ("test_images", 10, 1_000_000), ("epochs", 1, 100_000),
             ("batch_size", 2, 65_536), ("num_workers", 0, 64), ("width", 0, 1024), ("threads", 0, 1024),
@@ -65,5 +65,5 @@ class ImageOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def channels(self) -> int:
-        """Of the first stage."""
+        """The number of channels of the first stage."""
         return self.width or WIDTHS[self.model_type]

@@ -65,7 +65,7 @@ def load(content: bytes, name: str) -> Record:
         return found
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
         text = str(error) if isinstance(error, _Refused) else "it is damaged"
-        raise UserError(f"{name} is no record of a CIFAR archive: {text}; fetch the archive again") from error
+        raise UserError(f"{name} is not a record of a CIFAR archive: {text}; fetch the archive again") from error
 
 
 class _Reader:

@@ -17,7 +17,7 @@ from mlpatterns.registry.golden import GOLDEN
 from mlpatterns.settings import Settings, cpus
 from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built
 from mlpatterns.training.cifar10.fit import HISTORY
-from mlpatterns.training.cifar10.measure import Served, load_evaluated
+from mlpatterns.training.cifar10.measure import ServedScores, load_evaluated
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.prepared import DatasetDescription, describe, load_images
 from mlpatterns.training.cifar10.published import SIDE
@@ -99,7 +99,7 @@ def _parameters(options: ImageOptions, data: DatasetDescription) -> dict[str, An
 
 
 def _metrics(folders: Mapping[str, Path], classes: int) -> dict[str, Any]:
-    """Of the model's file over the test images; of the small one; of both when served; of each epoch."""
+    """The metrics of the model's file over the test images, of the small one, of both when served, of each epoch."""
     built, served = load_built(folders["build"]), load_evaluated(folders["evaluate"])
     scores: dict[str, Any] = msgspec.to_builtins(built.float32.scores)
     if classes > 10:
@@ -115,7 +115,7 @@ def _metrics(folders: Mapping[str, Path], classes: int) -> dict[str, Any]:
     }
 
 
-def _named(prefix: str, served: Served) -> dict[str, float]:
+def _named(prefix: str, served: ServedScores) -> dict[str, float]:
     return {f"{prefix}_{name}": value for name, value in msgspec.to_builtins(served).items()}
 
 

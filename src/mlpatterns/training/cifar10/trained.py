@@ -15,7 +15,7 @@ from mlpatterns.settings import cpus
 from mlpatterns.training.cifar10.checkpoint import read_arrays
 from mlpatterns.training.cifar10.models import network
 
-__all__ = ["AT_ONCE", "WEIGHTS", "answers", "deterministic", "load_network", "mixed"]
+__all__ = ["AT_ONCE", "WEIGHTS", "answers", "deterministic", "epoch_seed", "load_network"]
 
 WEIGHTS = "weights.npz"
 AT_ONCE = 256  # images that are answered together
@@ -54,6 +54,6 @@ def deterministic(threads: int = 0) -> Iterator[None]:
         torch.set_rng_state(before[2])
 
 
-def mixed(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
     """A seed for an epoch, far from that of any other pair."""
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -39,7 +39,7 @@ async def move(http: httpx.AsyncClient, alias: str, **body: Any) -> tuple[int, s
     [
         (
             2,
-            "shapes:2 would break the clients of shapes:1: its labels are others: number 0 is 'b', and was 'a'; ",
+            "shapes:2 would break the clients of shapes:1: its labels differ: number 0 is 'b', and was 'a'; ",
         ),
         (3, "accuracy 0.50 is far below the champion's 0.96 (shapes:1); `force` moves the alias all the same"),
     ],

@@ -48,8 +48,8 @@ def test_files_that_are_elsewhere_are_not_looked_at(ask: Ask) -> None:
         ({"artifact_url": "shapes/k2"}, 409, "there is no manifest.json at artifact_url; put the files in their place"),
         ({"manifest_sha256": "b" * 64}, 400, "manifest_sha256 is not the digest of the manifest.json at artifact_url"),
         ({"sha256": "a" * 64}, 400, "sha256 is not what the manifest.json at artifact_url says of model.onnx"),
-        ({"artifact_url": "../up"}, 400, "is no key of an object"),
-        ({"artifact_url": "/etc"}, 400, "is no key of an object"),
+        ({"artifact_url": "../up"}, 400, "is not an object key"),
+        ({"artifact_url": "/etc"}, 400, "is not an object key"),
     ],
 )
 def test_what_is_not_so_is_refused_and_makes_no_version(

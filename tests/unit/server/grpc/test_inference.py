@@ -145,7 +145,7 @@ def test_an_unknown_method_is_unimplemented() -> None:
 @pytest.mark.parametrize("path", ["ModelInfer", "ModelReady", "ModelMetadata"])
 def test_what_is_no_protobuf_is_refused_with_a_sentence(path: str) -> None:
     async def test(ask: Asking) -> None:
-        expected = (Status.INVALID_ARGUMENT, f"the message is no {path}Request")
+        expected = (Status.INVALID_ARGUMENT, f"the message is not a valid {path}Request")
         assert await ask.refused(path, b"\xff\xff\xff") == expected
         assert await ask.refused(path, b"\xff" * 100_000) == expected
 
@@ -248,7 +248,7 @@ def test_a_packed_message_is_unpacked_no_further_than_it_may(packed: Any) -> Non
         large = iris_request(np.zeros((500_000, 4)))
         status, text = await ask.not_inferred(large, compression=packed)
         assert status is Status.RESOURCE_EXHAUSTED
-        assert text.startswith("the body becomes larger than 2000000 bytes when it is decompressed")
+        assert text.startswith("the decompressed body is larger than 2000000 bytes")
         assert (await ask.refused("ServerMetadata", b"\x1f\x8b no gzip"))[0] is Status.INVALID_ARGUMENT
 
     asking(test, iris(), settings=Settings(max_body_bytes=2_000_000))

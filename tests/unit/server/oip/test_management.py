@@ -241,7 +241,7 @@ def test_a_load_that_fails_leaves_the_one_before_and_says_why() -> None:
 
     failed, still, again, index, mended, after = asyncio.run(main())
     assert failed.json() == {
-        "error": "the model 'iris' could not be loaded, and the one before goes on serving: the alias points at nothing"
+        "error": "the model 'iris' could not be loaded, and the previous one keeps serving: the alias points at nothing"
     }
     assert [failed.status_code, still.status_code, again.status_code] == [409, 200, 409]
     assert index.json() == [entry("iris", "", "UNAVAILABLE", "the alias points at nothing")]

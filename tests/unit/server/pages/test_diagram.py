@@ -13,7 +13,7 @@ from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_layout import LONGEST, Box, Plan, lines_of, plan
-from mlpatterns.server.pages.diagram_nodes import Node, nodes_of, told
+from mlpatterns.server.pages.diagram_nodes import Node, in_words, nodes_of
 from mlpatterns.service import Service
 from mlpatterns.testing import CountingModel
 
@@ -188,7 +188,7 @@ def test_the_drawing_is_well_formed_svg_with_a_title_and_its_words_and_grows_wit
     assert svg.get("role") == "img"
     assert svg.get("aria-labelledby") == "key-title key-desc"
     assert [part.get("id") for part in svg[:2]] == ["key-title", "key-desc"]
-    assert svg[1].text == told(nodes_of({"services": TREES["services"]}))
+    assert svg[1].text == in_words(nodes_of({"services": TREES["services"]}))
     assert "Service setosa (CountingModel setosa" in (svg[1].text or "")
     _, _, width, height = (svg.get("viewBox") or "").split()
     assert (svg.get("width"), svg.get("height")) == (f"{float(width) / 16:g}rem", f"{float(height) / 16:g}rem")

@@ -22,8 +22,8 @@ from mlpatterns.models.python.python import PythonModel
 from mlpatterns.server.pages.html import Markup, element, group
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
-from unit.server.desk import Desk
 from unit.server.doubles import iris
+from unit.server.operations_piece import OperationsPiece
 
 HOSTILE = "</script><script>'\"&"
 
@@ -125,7 +125,7 @@ def test_a_key_is_asked_for_only_where_one_is_needed() -> None:
 
 
 def test_commands_have_a_field_for_the_token_and_queries_one_for_each_parameter() -> None:
-    page = fetch(lambda: Desk(CountingModel("m")), settings=Settings(admin_token="t")).text
+    page = fetch(lambda: OperationsPiece(CountingModel("m")), settings=Settings(admin_token="t")).text
     outline = Outline(page)
     fields = [field for tag in ("input", "select", "textarea") for field in outline.all(tag)]
     assert {"id", "verbose", "tags"} <= {field.get("data-parameter") for field in fields}
@@ -135,7 +135,7 @@ def test_commands_have_a_field_for_the_token_and_queries_one_for_each_parameter(
 
 
 def test_where_there_is_no_admin_token_no_field_asks_for_one_and_the_commands_say_how_to_get_one() -> None:
-    page = fetch(lambda: Desk(CountingModel("m"))).text
+    page = fetch(lambda: OperationsPiece(CountingModel("m"))).text
     assert [field for field in Outline(page).all("input") if field.get("type") == "password"] == []
     assert page.count("the setting admin_token gives it one") == page.count('data-credentials="x-admin-token') > 2
 
@@ -176,7 +176,7 @@ def test_folds_hold_the_routes_of_their_protocol_whatever_the_model_is_called() 
 
 
 def test_operations_are_shown_by_their_short_path_and_the_long_one_is_folded() -> None:
-    page = fetch(lambda: Desk(CountingModel("m"))).text
+    page = fetch(lambda: OperationsPiece(CountingModel("m"))).text
     shown = routes(page.partition(">Server</h2>")[0])
     assert "(By the path of the piece)" in shown
     assert [route for route in shown if route.startswith("/pieces/")] == []

@@ -26,8 +26,8 @@ from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain
 from mlpatterns.server.routes import Routes
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
-from unit.server.desk import Desk, Find
 from unit.server.doubles import FIELDS, LABELS, SAMPLE, image, iris
+from unit.server.operations_piece import Find, OperationsPiece
 
 Document = dict[str, Any]
 
@@ -54,7 +54,7 @@ SERVED: dict[str, Any] = {
     "two inputs": pair,
     "a table": lambda: people(),
     "several": lambda: {"iris": iris(), "a-b": CountingModel("a-b"), "say.hi": image()},
-    "operations": lambda: {"one": Desk(CountingModel()), "two": Desk(iris())},
+    "operations": lambda: {"one": OperationsPiece(CountingModel()), "two": OperationsPiece(iris())},
     "late": lambda: Late("late"),
 }
 
@@ -305,7 +305,7 @@ def test_below_a_mount_point_the_document_names_it_as_its_server() -> None:
 
 
 def test_the_summary_of_an_operation_is_the_beginning_of_its_description() -> None:
-    document, _ = fetch(lambda: Desk(CountingModel("m")))
+    document, _ = fetch(lambda: OperationsPiece(CountingModel("m")))
     query = document["paths"]["/job/{id}"]["get"]
     assert (query["summary"], query["description"]) == ("The state of a job", "The state of a job.")
     assert summary_of("Cancels a `job` that runs; its result is discarded.") == "Cancels a job that runs"
@@ -314,12 +314,12 @@ def test_the_summary_of_an_operation_is_the_beginning_of_its_description() -> No
 
 
 def test_a_partial_is_described_by_its_function_and_not_by_the_docstring_of_partials() -> None:
-    desk = Desk(CountingModel("m"))
-    assert first_words(partial(desk.find, Find(1))) == "The state of a job."
+    piece = OperationsPiece(CountingModel("m"))
+    assert first_words(partial(piece.find, Find(1))) == "The state of a job."
 
 
 def test_operations_of_pieces_are_documented_with_the_schemas_of_their_types() -> None:
-    document, _ = fetch(lambda: Desk(CountingModel("m")))
+    document, _ = fetch(lambda: OperationsPiece(CountingModel("m")))
     validate(document)
     paths = document["paths"]
     query, command, page = (

@@ -132,7 +132,7 @@ def test_a_url_s_password_is_not_said(tmp_path: Path) -> None:
 
 def test_a_server_that_sends_without_end_is_left(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 1000)
-    with pytest.raises(UserError, match="is no such archive: it has more than"):
+    with pytest.raises(UserError, match="is not such an archive: it has more than"):
         fetch(url, CIFAR10.md5, tmp_path)
 
 
@@ -210,7 +210,7 @@ def test_a_missing_record_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [0, 10, 1000])
 def test_an_archive_that_was_cut_off_or_is_none_is_said_so(cut: int, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.tar.gz").write_bytes(whole.read_bytes()[:cut])
-    with pytest.raises(UserError, match=r"cut\.tar\.gz (is no archive that can be read|lacks)"):
+    with pytest.raises(UserError, match=r"cut\.tar\.gz (is not an archive that can be read|lacks)"):
         read_archive(tmp_path / "cut.tar.gz", CIFAR10)
 
 

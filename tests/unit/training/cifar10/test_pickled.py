@@ -110,7 +110,7 @@ def test_what_is_no_record_is_refused_in_one_sentence(content: bytes, text: str)
     with pytest.raises(UserError, match=text) as caught:
         load(content, "data_batch_1")
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("data_batch_1 is no record of a CIFAR archive: ")
+    assert str(caught.value).startswith("data_batch_1 is not a record of a CIFAR archive: ")
 
 
 @pytest.mark.parametrize("shape", [(2, 3072), (3, 3071), (-3, -3072), (3, 3072, 2)])

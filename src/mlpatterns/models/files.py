@@ -7,15 +7,15 @@ from threading import Event
 
 from mlpatterns.predictor import Runtime
 from mlpatterns.references import FileReference, Reference, RegisteredReference
-from mlpatterns.registry.files import ModelFiles, bare
+from mlpatterns.registry.files import ModelFiles, unregistered_files
 from mlpatterns.registry.locate import cached_answer, fetch_version
-from mlpatterns.registry.threads import started
+from mlpatterns.registry.threads import start_thread
 from mlpatterns.stores.registry import Registry, VersionFiles
 
-__all__ = ["asked", "located"]
+__all__ = ["current_version", "find_model_files"]
 
 
-async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
+async def find_model_files(reference: Reference, runtime: Runtime) -> ModelFiles:
     """The verified files of a model. If the caller is cancelled, the download stops.
 
     Raises:
@@ -25,10 +25,10 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
     """
     if isinstance(reference, FileReference):
         path = reference.path
-        return await runtime.offload(lambda: bare(path))
+        return await runtime.offload(lambda: unregistered_files(path))
     settings, stop = runtime.settings, Event()
-    answer = cached_answer(reference, settings) or await asked(reference, runtime)
-    fetching = started(
+    answer = cached_answer(reference, settings) or await current_version(reference, runtime)
+    fetching = start_thread(
         lambda: fetch_version(reference.name, answer, settings, stop), f"fetch {reference.name}:{answer.version}"
     )
     try:
@@ -37,7 +37,7 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
         stop.set()  # a cancelled caller does not wait for the thread, which stops within seconds
 
 
-async def asked(reference: RegisteredReference, runtime: Runtime) -> VersionFiles:
-    """The version that a reference stands for now. It raises the same errors as `located`."""
+async def current_version(reference: RegisteredReference, runtime: Runtime) -> VersionFiles:
+    """The version that a reference stands for now. It raises the same errors as `find_model_files`."""
     registry = await runtime.store(Registry, runtime.settings.registry_url)  # type: ignore[type-abstract]
     return await registry.find(reference)

@@ -13,23 +13,23 @@ from msgspec.structs import replace
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.name_lists import check_names
 from mlpatterns.models.onnx.agreement import OwnAnswers, own_answers
-from mlpatterns.models.onnx.columns import named, with_missing
+from mlpatterns.models.onnx.columns import with_columns, with_missing
 from mlpatterns.models.onnx.graph import describe, fitting
-from mlpatterns.models.onnx.labels import labelled, numbers
-from mlpatterns.models.onnx.trial import SessionTrial, found_sample
-from mlpatterns.models.sample.given import Sample, first_row, sample_rows
+from mlpatterns.models.onnx.labels import numbers, with_labels
+from mlpatterns.models.onnx.trial import SessionTrial, find_sample
+from mlpatterns.models.sample.rows import Sample, first_row, sample_rows
 from mlpatterns.onnx_format.classes import Classes, classes_of
 from mlpatterns.onnx_format.ranks import unranked
 from mlpatterns.onnx_format.widths import widths
-from mlpatterns.registry.files import METADATA_KEY, ModelFiles, beside, parse_metadata, read
+from mlpatterns.registry.files import METADATA_KEY, ModelFiles, metadata_path, parse_metadata, read
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_errors import SettingsError
 
-__all__ = ["Given", "described", "given"]
+__all__ = ["MetadataOverrides", "checked_overrides", "model_metadata"]
 
 
-class Given(Struct, frozen=True):
-    """What the user says of a model, in addition to its files; see `OnnxModel`."""
+class MetadataOverrides(Struct, frozen=True):
+    """What the user says of a model: it is applied on top of the metadata from its files; see `OnnxModel`."""
 
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
@@ -38,16 +38,16 @@ class Given(Struct, frozen=True):
     sample: Sample | None = None
 
 
-NOTHING = Given()
+NOTHING = MetadataOverrides()
 
 
-def given(
+def checked_overrides(
     labels: Sequence[str],
     columns: Sequence[str],
     missing: Sequence[str] | Literal["all"],
     threshold: float | None,
     sample: Sample | None,
-) -> Given:
+) -> MetadataOverrides:
     """The arguments of an `OnnxModel`, checked as far as possible without the model.
 
     Raises:
@@ -56,53 +56,59 @@ def given(
     for what, names in (("labels", labels), ("columns", columns)):
         check_names(what, names)
     if threshold is not None and not isfinite(threshold):
-        raise SettingsError(f"the threshold {threshold} is no number; give one above which a score is the second label")
+        raise SettingsError(
+            f"the threshold {threshold} is not a number; give one above which a score is the second label"
+        )
     absent: tuple[str, ...] | Literal["all"] = "all" if missing == "all" else tuple(missing)
-    return Given(tuple(labels), tuple(columns), absent, threshold, sample)
+    return MetadataOverrides(tuple(labels), tuple(columns), absent, threshold, sample)
 
 
-def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelMetadata:
+def model_metadata(files: ModelFiles, session: Any, overrides: MetadataOverrides, name: str) -> ModelMetadata:
     """The metadata of an opened model. This runs the model and blocks: call it in a thread.
 
     A registered model has the metadata that was registered with it. A file has the metadata in the file beside it,
     which may be written by hand; else the metadata that its exporter embedded; else a description from its graph.
 
     Args:
-        said: what the user says of the model; it is applied on top of that metadata.
+        overrides: what the user says of the model; it is applied on top of that metadata.
         name: the name under which the model is served.
 
     Raises:
         SettingsError: what the user says does not fit the model.
         ModelFileError: the metadata beside the model or in it does not fit the model.
     """
-    if files.metadata is not None and files.folder is not None and said == NOTHING:
+    if files.metadata is not None and files.folder is not None and overrides == NOTHING:
         return files.metadata
     content = read(files)
     trial, free = SessionTrial(session), _unranked(session, content)
     metadata = replace(_base(files, session, free), name=name)
-    metadata = with_missing(named(_with_widths(metadata, content), said.columns), said.missing)
-    metadata, outputs = _sampled(metadata, files, trial, said.sample, free)
+    metadata = with_missing(with_columns(_with_widths(metadata, content), overrides.columns), overrides.missing)
+    metadata, outputs = _sampled(metadata, files, trial, overrides.sample, free)
     metadata = _by_rows(replace(metadata, outputs=tuple(_with_shape(spec, outputs.get(spec.name), free)
                                                         for spec in metadata.outputs)), trial)  # fmt: skip
     classes = classes_of(content, metadata.primary_output)
-    answers = _answers(trial, metadata, said, classes)
+    answers = _answers(trial, metadata, overrides, classes)
     sized = replace(metadata, outputs=tuple(_with_sizes(spec, outputs.get(spec.name)) for spec in metadata.outputs))
-    return replace(labelled(sized, said.labels, said.threshold, classes, answers), outputs=metadata.outputs)
+    return replace(
+        with_labels(sized, overrides.labels, overrides.threshold, classes, answers), outputs=metadata.outputs
+    )
 
 
-def _answers(trial: SessionTrial, metadata: ModelMetadata, said: Given, classes: Classes | None) -> OwnAnswers | None:
+def _answers(
+    trial: SessionTrial, metadata: ModelMetadata, overrides: MetadataOverrides, classes: Classes | None
+) -> OwnAnswers | None:
     """The model's own answers to rows around its sample. If its graph holds no classes, an output is taken for a label
     only if it is the index of the lowest score, as of a k-means; any other number may mean anything."""
     if classes is not None:
         return own_answers(trial, metadata, classes)
-    given = numbers(len(said.labels or metadata.labels))
-    answers = own_answers(trial, metadata, Classes(given, own=False)) if given else None
+    names = numbers(len(overrides.labels or metadata.labels))
+    answers = own_answers(trial, metadata, Classes(names, own=False)) if names else None
     return answers if answers is not None and answers.lowest else None
 
 
 def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadata:
     if files.metadata is not None:
-        return files.metadata if files.folder else fitting(files.metadata, session, beside(files.model).name)
+        return files.metadata if files.folder else fitting(files.metadata, session, metadata_path(files.model).name)
     embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if embedded is None:
         return describe(session, free)
@@ -124,9 +130,9 @@ def _with_widths(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
 def _by_rows(metadata: ModelMetadata, trial: SessionTrial) -> ModelMetadata:
     """`metadata` with a variable first axis for each output that has one row for each input row when the model runs,
     whatever the graph declares."""
-    given = [spec for spec in metadata.inputs if not spec.optional]
+    required = [spec for spec in metadata.inputs if not spec.optional]
     fixed = [spec for spec in metadata.outputs if spec.shape and spec.shape[0] != -1]
-    if not fixed or not metadata.sample or any(spec.shape[:1] != (-1,) for spec in given):
+    if not fixed or not metadata.sample or any(spec.shape[:1] != (-1,) for spec in required):
         return metadata
     twice = {name: np.concatenate([value, value]) for name, value in metadata.sample.items()}
     outputs, rows = trial.run(twice, bounded=True) or {}, batch_size(twice)
@@ -143,12 +149,12 @@ def _unranked(session: Any, content: bytes) -> frozenset[str]:
 
 
 def _sampled(
-    metadata: ModelMetadata, files: ModelFiles, trial: SessionTrial, given: Sample | None, free: frozenset[str]
+    metadata: ModelMetadata, files: ModelFiles, trial: SessionTrial, user_sample: Sample | None, free: frozenset[str]
 ) -> tuple[ModelMetadata, Mapping[str, Array]]:
     """`metadata` with a sample, and the model's outputs for it."""
-    if given is not None:
-        ranked = _ranked_by(given, metadata, free)
-        sample = first_row(sample_rows(given, ranked.inputs), ranked.inputs)
+    if user_sample is not None:
+        ranked = _ranked_by(user_sample, metadata, free)
+        sample = first_row(sample_rows(user_sample, ranked.inputs), ranked.inputs)
         outputs = trial.run(sample)
         if outputs is None:
             raise SettingsError("the model refuses the sample; give it rows that it can predict with --sample")
@@ -157,7 +163,7 @@ def _sampled(
         return metadata, trial.run(metadata.sample) or {}
     if files.folder is not None:  # registration has already searched for a sample
         return metadata, {}
-    return found_sample(metadata, trial, [spec.name for spec in metadata.inputs if spec.name in free])
+    return find_sample(metadata, trial, [spec.name for spec in metadata.inputs if spec.name in free])
 
 
 def _ranked_by(sample: Sample, metadata: ModelMetadata, free: frozenset[str]) -> ModelMetadata:

@@ -19,10 +19,10 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.programs.batch_plan import BatchPlan
 from mlpatterns.programs.batch_size import BatchSize
 from mlpatterns.tensors import check_rows, read_only, validate
-from mlpatterns.user_code import of_its_own, told
+from mlpatterns.user_code import text_for_client, user_exc_info
 from mlpatterns.user_errors import CompositionError
 
-__all__ = ["BatchAsk", "Refused"]
+__all__ = ["BatchCaller", "Refused"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -35,7 +35,7 @@ HOLD = 0.002  # seconds after which others of this event loop have their turn
 FAULTS_IN_A_ROW = 100  # rows that fail by the model's fault, one after the other, until it is the model that is broken
 
 
-class BatchAsk:
+class BatchCaller:
     """Calls `predictor`, whose identity must stay `identity`."""
 
     def __init__(self, predictor: Predictor, identity: str, clock: Clock, plan: BatchPlan) -> None:
@@ -88,7 +88,7 @@ class BatchAsk:
             return
         self._faults += 1
         if self._faults >= FAULTS_IN_A_ROW:
-            raise Unavailable(f"the model failed at {self._faults} rows one after the other, so the run stops: {error}")
+            raise Unavailable(f"the model failed at {self._faults} rows in succession, so the run stops: {error}")
 
     async def _patient(self, inputs: Part, count: int, names: Sequence[str]) -> Part:
         """Repeats a call while the model is unavailable."""
@@ -126,8 +126,8 @@ class BatchAsk:
         except (PredictionError, NotStarted):
             raise
         except Exception as error:
-            log.error("the model failed", exc_info=of_its_own(error))
-            raise InternalError(told(error, "the model failed"), logged=True) from error
+            log.error("the model failed", exc_info=user_exc_info(error))
+            raise InternalError(text_for_client(error, "the model failed"), logged=True) from error
         self._check(response)
         found = {name: response.outputs[name] for name in names}
         check_rows(found, count)
@@ -138,6 +138,6 @@ class BatchAsk:
         if response.status != "done":
             raise CompositionError("a batch run needs answers, not jobs: put the BatchJob inside of the JobQueue")
         if response.degraded:  # what stood in for an answer is no result to keep
-            raise Unavailable("something stood in for the model", retry_after=1)
+            raise Unavailable("a fallback answered in place of the model", retry_after=1)
         if self._known and response.identity is not None and response.identity != self._identity:
-            raise Conflict("another model answers now than the run began with; restart the run for the new one")
+            raise Conflict("the model has changed since the run began; restart the run for the new one")

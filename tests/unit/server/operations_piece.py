@@ -33,12 +33,12 @@ class Cancel(Struct):
     reason: str = ""
 
 
-class Desk(Wrapper):
-    """Answers for jobs and weights; remembers what it was told."""
+class OperationsPiece(Wrapper):
+    """Answers for jobs and weights; remembers what it received."""
 
     def __init__(self, inner: Predictor, operations: Sequence[Operation] | None = None) -> None:
         super().__init__(inner)
-        self.told: list[Any] = []
+        self.received: list[Any] = []
         self.operations = self._own() if operations is None else operations
 
     def _own(self) -> tuple[Operation, ...]:
@@ -50,23 +50,23 @@ class Desk(Wrapper):
             Operation("report", "page", "public", type(None), str, self.report),
         )
 
-    async def find(self, asked: Find, caller: Caller) -> Job:
+    async def find(self, input: Find, caller: Caller) -> Job:
         """The state of a job."""
-        self.told.append(asked)
-        if asked.id == 404:
+        self.received.append(input)
+        if input.id == 404:
             raise NotFound("there is no such job")
-        return Job(asked.id, "done")
+        return Job(input.id, "done")
 
-    async def weights(self, asked: None, caller: Caller) -> Weights:
+    async def weights(self, input: None, caller: Caller) -> Weights:
         return Weights({"a": 0.5})
 
-    async def weigh(self, told: Weights, caller: Caller) -> Weights:
-        if not told.weights:
+    async def weigh(self, input: Weights, caller: Caller) -> Weights:
+        if not input.weights:
             raise Conflict("somebody else changed them")
-        return told
+        return input
 
-    async def cancel(self, told: Cancel, caller: Caller) -> None:
-        self.told.append(told)
+    async def cancel(self, input: Cancel, caller: Caller) -> None:
+        self.received.append(input)
 
-    async def report(self, asked: None, caller: Caller) -> str:
+    async def report(self, input: None, caller: Caller) -> str:
         return "<h1>グラフ</h1>"

@@ -53,7 +53,7 @@ def _cast(value: Any, spec: TensorSpec, what: str) -> Array:
     array, dtype = np.asarray(value), DTYPES[spec.datatype]
     if spec.datatype == "BYTES":
         if array.dtype.kind not in "OSU":
-            raise SettingsError(f"{what} has numbers for {spec.name!r}, which is of strings")
+            raise SettingsError(f"{what} has numbers for {spec.name!r}, which holds strings")
         texts = np.empty(array.size, dtype=object)
         texts[:] = [text if isinstance(text, bytes) else str(text).encode() for text in array.flat]
         return texts.reshape(array.shape)
