@@ -211,5 +211,5 @@ def test_a_wrong_environment_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLPATTERNS_THRESHOLD_SETOSA", "high")
-    assert main(["run", "parameter_based"]) == 1
+    assert main(["run", "parameter_based"]) == 2
     assert "MLPATTERNS_THRESHOLD of 'setosa' must be a number from 0 to 1, not 'high'" in capsys.readouterr().err
