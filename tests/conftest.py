@@ -8,6 +8,7 @@ beside nothing else, the tests marked `alone`.
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,11 @@ PART = 700  # tests of one file that run in one process; only the laws of all pa
 # How long an example takes says how busy the machine is: no test may fail for that.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+def pytest_configure() -> None:
+    """A shell's job in the background ignores SIGINT, and so would all that it starts: Ctrl-C is tested too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the marks at the same moment

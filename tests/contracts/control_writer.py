@@ -20,9 +20,8 @@ from mlpatterns.stores import control_sqlite, open_store, postgres_session, redi
 
 PATIENCE = 60.0  # seconds for a process to do its work
 WRITERS = 25
-CHANGES = 50 * int(
-    os.environ.get("MLPATTERNS_CHAOS", "1")
-)  # of each of two processes: in `make chaos` as many as are kept
+# Of each of two processes, by four tasks: in `make chaos` nearly as many as a store keeps of a document.
+CHANGES = 48 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))
 
 
 class Process:

@@ -49,7 +49,10 @@ def failing(app: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str
     return [row.claim for row in asyncio.run(model_load.demo(None)).rows if not row.holds]
 
 
-def test_every_claim_holds_and_the_command_exits_0(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_claim_holds_and_the_command_exits_0_whichever_registry_is_set(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLPATTERNS_REGISTRY", f"sqlite:///{home}/registry.db")
     assert main(["demo", "model_load"]) == 0
     assert capsys.readouterr().out.endswith("model_load: all 5 claims hold\n")
 

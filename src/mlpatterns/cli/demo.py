@@ -37,9 +37,17 @@ def command(name: Annotated[str, typer.Argument(help="The system's name, or the 
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"the demo of {system.name} failed: {type(error).__name__}: {error}") from error
+        cause = _first(error)
+        raise UserError(f"the demo of {system.name} failed: {type(cause).__name__}: {cause}") from error
     print_evidence(evidence)
     return 0 if evidence.holds else 1
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error that is no group of errors: the group's own text says how many there are, and not which."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def print_evidence(evidence: Evidence) -> None:

@@ -37,6 +37,8 @@ from mlpatterns.testing import ServerProcess, process
 NAME = TARGET = "model_load"
 MODEL, TOKEN, ASKERS, MANY = "iris_sklearn_svc", "demo", 4, 100
 SOON, PATIENCE = 5.0, 20.0  # seconds; 1 is enough on an idle machine
+# A registry of its own, whichever is set for your servers.
+OWN = {"MLPATTERNS_REGISTRY": "", "MLPATTERNS_ARTIFACTS": "", "MLPATTERNS_ADMIN_TOKEN": TOKEN}
 FLOWER = {"data": [[6.0, 2.9, 4.5, 1.5]]}
 Seen = list[tuple[float, int, str, str]]  # of each answer: its time, status, version and text
 
@@ -54,8 +56,8 @@ async def demo(client: Any) -> Evidence:
     with TemporaryDirectory() as folder:
         for seed in range(3):
             await asyncio.to_thread(train, MODEL, home=Path(folder), options={"seed": seed})
-        given = {"MLPATTERNS_HOME": folder, "MLPATTERNS_ADMIN_TOKEN": TOKEN}
-        async with process("model_db", environ=given) as there, process(TARGET, "--workers", "2", environ=given) as it:
+        own = {**OWN, "MLPATTERNS_HOME": folder}
+        async with process("model_db", environ=own) as there, process(TARGET, "--workers", "2", environ=own) as it:
             with RegistryClient(there.url, admin_token=TOKEN) as registry:
                 return Evidence(NAME, await released(registry, it, Path(folder)))
 
