@@ -69,7 +69,7 @@ def test_it_carries_its_licence_and_its_command(installed: Installed) -> None:
         (licence,) = [name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
         assert wheel.read(licence) == (REPOSITORY / "LICENSE").read_bytes()
         (commands,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-        assert b"mlpatterns = mlpatterns.cli:main" in wheel.read(commands)
+        assert b"mlpatterns = mlpatterns.__main__:main" in wheel.read(commands)
 
 
 def test_installed_it_lists_every_system(installed: Installed, tmp_path: Path) -> None:
