@@ -93,7 +93,8 @@ def check(case: Any, answer: Any) -> None:
         return
     if status == 413:  # refused for its size or its depth, whatever else is wrong with it
         return
-    case.validate_response(answer, checks=REJECTED)
+    if "Authorization" not in (case.headers or {}):  # a wrong one beside the right key of HEADERS is not looked at
+        case.validate_response(answer, checks=REJECTED)
     if may_be_accepted(case.operation) and not by_column(case.body):
         case.validate_response(answer, checks=ACCEPTED)
 
