@@ -113,10 +113,8 @@ async def ask_on(it: ServerProcess, seen: Seen) -> None:
 
 
 async def everybody(seen: Seen, version: str) -> float:
-    """Waits until MANY answers in a row come from `version`, at most about PATIENCE; returns the time then."""
-    begin = len(seen)
-    for _ in range(int(PATIENCE / 0.05)):
+    """Waits until MANY answers in a row come from `version`, at most PATIENCE; returns the time then."""
+    begin, until = len(seen), monotonic() + PATIENCE
+    while [named for _, _, named, _ in seen[begin:][-MANY:]] != [version] * MANY and monotonic() < until:
         await asyncio.sleep(0.05)
-        if [named for _, _, named, _ in seen[begin:][-MANY:]] == [version] * MANY:
-            break
     return monotonic()
