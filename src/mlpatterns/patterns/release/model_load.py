@@ -37,8 +37,7 @@ from mlpatterns.testing import ServerProcess, process
 NAME = TARGET = "model_load"
 MODEL, TOKEN, ASKERS, MANY = "iris_sklearn_svc", "demo", 4, 100
 SOON, PATIENCE = 5.0, 20.0  # seconds; 1 is enough on an idle machine
-# A registry of its own, whichever is set for your servers.
-OWN = {"MLPATTERNS_REGISTRY": "", "MLPATTERNS_ARTIFACTS": "", "MLPATTERNS_ADMIN_TOKEN": TOKEN}
+OWN = {"MLPATTERNS_REGISTRY": "", "MLPATTERNS_ARTIFACTS": "", "MLPATTERNS_ADMIN_TOKEN": TOKEN}  # not your registry
 FLOWER = {"data": [[6.0, 2.9, 4.5, 1.5]]}
 Seen = list[tuple[float, int, str, str]]  # of each answer: its time, status, version and text
 
@@ -114,7 +113,8 @@ async def ask_on(it: ServerProcess, seen: Seen) -> None:
 
 async def everybody(seen: Seen, version: str) -> float:
     """Waits until MANY answers in a row come from `version`, at most PATIENCE; returns the time then."""
-    begin, until = len(seen), monotonic() + PATIENCE
-    while [named for _, _, named, _ in seen[begin:][-MANY:]] != [version] * MANY and monotonic() < until:
+    begin, until, last = len(seen), monotonic() + PATIENCE, [""]
+    while last != [version] * MANY and monotonic() < until:
         await asyncio.sleep(0.05)
+        last = [named for _, _, named, _ in seen[begin:][-MANY:]]
     return monotonic()
