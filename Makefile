@@ -50,7 +50,7 @@ unit: install  ## the fast tests alone
 test: lint  ## lint, types and every test but the heaviest
 	$(PYTEST) $(SHARED) -m 'not heavy' tests
 
-heavy: install  ## the heaviest tests: wheels, images, new projects, quick benchmarks; CI runs them too
+heavy: install  ## the heaviest tests: the README, wheels, images, new projects, quick benchmarks; CI runs them too
 	$(PYTEST) $(SHARED) -m heavy tests
 
 bench: install  ## measure; writes benchmarks/RESULTS.md (about half an hour; needs wrk)

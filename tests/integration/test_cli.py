@@ -250,6 +250,7 @@ def test_training_ends_on_ctrl_c_with_130_and_no_traceback(tmp_path: Path) -> No
 # ---- up ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy  # trains every model
 def test_up_trains_what_is_missing_and_serves_every_system_on_one_port(tmp_path: Path) -> None:
     with serving("up", home=tmp_path) as server:
         page = get(server.url)

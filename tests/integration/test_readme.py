@@ -27,7 +27,7 @@ import pytest
 
 from integration.processes import Server, free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = {"README.md": "README.ja.md", "docs/guide.md": "docs/guide.ja.md"}  # in order, each with its translation

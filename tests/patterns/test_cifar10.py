@@ -86,6 +86,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return Demo(tmp_path_factory.mktemp("demo"))
 
 
+@pytest.mark.heavy  # trains networks
 def test_every_claim_holds(shown: Demo, capsys: pytest.CaptureFixture[str]) -> None:
     print_evidence(shown.evidence)
     assert capsys.readouterr().out.endswith("cifar10: all 8 claims hold\n")
