@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := $(VENV)/.installed-demo
 PIP    := $(BIN)/pip install --disable-pip-version-check
-JOBS   ?= 3
+JOBS   ?= 4
 PYTEST := $(BIN)/pytest -q
 # In the order of tests/conftest.py.
 SHARED := -n $(JOBS) --dist loadgroup
