@@ -111,6 +111,7 @@ def filmed(images: list[Array]) -> bytes:
     return head + b"".join(b"FRAME\n" + picture + colours for picture in pictures)
 
 
+@pytest.mark.heavy  # Chromium plays a film and runs a model on it
 def test_the_label_of_each_digit_that_the_camera_shows_is_right(page: Browser, tmp_path: Path) -> None:
     page.run("document.getElementById('camera').click()")
     until(page, "document.body.dataset.frames > 0")

@@ -68,6 +68,7 @@ def artifacts(s3_bucket: str) -> str:
     return f"{s3_bucket}/models"
 
 
+@pytest.mark.heavy  # two trainings, and servers
 def test_what_two_trainers_register_another_serves_until_the_files_are_not_what_was_registered(
     registry: str, artifacts: str, tmp_path: Path
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_bad_option_of_a_training_is_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.heavy  # trains several models
 def test_several_models_are_trained_by_one_command_and_an_option_is_for_its_own_training_only(tmp_path: Path) -> None:
     done = command("train", "iris_binary", "--target-iris", "virginica", home=tmp_path)
     assert done.stdout.startswith("iris_binary_virginica:1 (champion), trained in ")
@@ -263,6 +264,7 @@ def test_up_trains_what_is_missing_and_serves_every_system_on_one_port(tmp_path:
     assert "iris_sklearn_svc is not trained yet: training it (once)\n" in server.lines
 
 
+@pytest.mark.heavy  # two trainings, and servers
 def test_two_that_need_the_same_model_train_it_once(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(

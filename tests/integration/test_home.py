@@ -11,7 +11,8 @@ import pytest
 
 from mlpatterns.testing import job_ended, process
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]  # trains, serves with two workers, and runs a demo
+# Trains, serves with two workers, and runs a demo.
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 NAME = "it's 100% a?b#c&d=ü%41[x]*\"; $HOME"
 APP = """

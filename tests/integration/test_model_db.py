@@ -68,6 +68,7 @@ def test_a_hundred_registrations_at_once_on_an_empty_database_get_a_hundred_vers
 
 
 @pytest.mark.slow
+@pytest.mark.heavy  # a hundred clients of each database
 def test_a_hundred_trainers_at_once_get_a_hundred_versions_with_their_files(
     url: str, entry: Any, tmp_path: Path
 ) -> None:

@@ -139,6 +139,7 @@ def command(
                           timeout=120)  # fmt: skip
 
 
+@pytest.mark.heavy  # a dozen commands, each a process
 def test_the_command_shows_and_changes_the_same_over_http(url: str, home: Path, tmp_path: Path) -> None:
     def same(*words: str) -> str:
         """What both ways say."""

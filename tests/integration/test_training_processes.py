@@ -17,7 +17,7 @@ from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS
 from mlpatterns.user_errors import UnknownName
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.heavy]  # several processes train at once
 
 PROCESSES = 10 if os.environ.get("MLPATTERNS_CHAOS") else 3
 TRAIN = """
@@ -66,7 +66,6 @@ def finish(process: subprocess.Popen[str]) -> tuple[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.heavy  # ten processes train every model
 def test_the_same_seed_gives_the_same_bytes_of_every_model_in_every_process(tmp_path: Path) -> None:
     def digests(seed: int) -> tuple[str, ...]:
         with training(TRAIN_ALL, tmp_path / str(seed), seed=str(seed)) as process:
