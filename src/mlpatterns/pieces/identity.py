@@ -11,7 +11,7 @@ from mlpatterns.errors import NotStarted
 from mlpatterns.predictor import Predictor
 from mlpatterns.user_errors import CompositionError
 
-__all__ = ["combined_identity", "refuse_callers", "require_identity"]
+__all__ = ["combined_identity", "has_metadata", "refuse_callers", "require_identity"]
 
 
 @lru_cache(maxsize=256)  # each answer needs it, and it stays the same until a model changes
@@ -37,7 +37,7 @@ def require_identity(piece: str, inner: Predictor) -> bool:
     if inner.identity() is not None:
         return True
     for origin in _origins(inner):
-        if _is_known(origin):
+        if has_metadata(origin):
             raise CompositionError(_sentence(piece, inner, origin))
     return False
 
@@ -64,7 +64,8 @@ def _origins(predictor: Predictor) -> Iterator[Predictor]:
         yield predictor
 
 
-def _is_known(predictor: Predictor) -> bool:
+def has_metadata(predictor: Predictor) -> bool:
+    """Whether `predictor` has metadata now: a JobQueue, for one, has them once its worker has described the model."""
     try:
         _ = predictor.metadata
     except NotStarted:

@@ -10,10 +10,11 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import NotStarted, PredictionError
+from mlpatterns.errors import PredictionError
 from mlpatterns.launch.own_stores import own_stores
 from mlpatterns.launch.target import registered_models
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.pieces.identity import has_metadata
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import start_order
 from mlpatterns.server.answers import Answers
@@ -85,18 +86,10 @@ async def _ready(model: Predictor) -> None:
     pieces = [piece for _, piece in start_order([(model.name, model)])]
 
     async def described() -> bool:
-        return all(map(_described, pieces))
+        return all(map(has_metadata, pieces))
 
-    if not await until(described, PATIENCE) and not _described(model):
+    if not await until(described, PATIENCE) and not has_metadata(model):
         raise UserError(f"{model.name} was not ready within {PATIENCE:g} s: {model.health().reason}")
-
-
-def _described(piece: Predictor) -> bool:
-    try:
-        _ = piece.metadata
-    except NotStarted:
-        return False
-    return True
 
 
 async def _fact(name: str, model: Predictor, answers: Answers) -> ServedFacts:
