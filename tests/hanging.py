@@ -1,4 +1,4 @@
-"""Servers that accept connections and do not answer as they should."""
+"""Servers that accept connections and do not answer as they should, and files that never end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread
+from threading import Event, Thread
 
-__all__ = ["hanging", "trickling"]
+import pytest
+
+from mlpatterns.stores.objects_s3 import S3Objects
+
+__all__ = ["endless_files", "hanging", "trickling"]
 
 
 @contextmanager
@@ -44,3 +48,18 @@ def trickling(size: int, pauses: Iterator[float]) -> Iterator[int]:
     for connection in kept:
         connection.close()
     thread.join(10)
+
+
+def endless_files(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Lets every file in S3 but a manifest come without end; returns what is set when the first has begun."""
+    began, chunks = Event(), S3Objects.chunks
+
+    def endless(store: S3Objects, key: str, most: int) -> Iterator[bytes]:
+        if key.endswith("manifest.json"):
+            yield from chunks(store, key, most)
+        while not key.endswith("manifest.json"):
+            began.set()
+            yield b"more"
+
+    monkeypatch.setattr(S3Objects, "chunks", endless)
+    return began

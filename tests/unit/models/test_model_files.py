@@ -6,19 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hanging import hanging
+from hanging import endless_files, hanging
 from mlpatterns import HotSwap, OnnxModel, RegistryDown
 from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import objects_s3
-from mlpatterns.stores.objects_s3 import S3Objects
 from mlpatterns.testing import free_port, request
 from mlpatterns.user_errors import ModelFileError
 from releases import NAME, Releases
@@ -109,17 +107,8 @@ def test_a_kept_model_that_was_changed_is_never_served(settings: Settings, monke
 def test_a_start_that_is_cancelled_does_not_wait_for_the_fetch_and_ends_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began, chunks = Event(), S3Objects.chunks
-
-    def endless(store: S3Objects, key: str, most: int) -> Iterator[bytes]:
-        if key.endswith("manifest.json"):
-            yield from chunks(store, key, most)
-        while not key.endswith("manifest.json"):
-            began.set()
-            yield b"more"
-
     async def main() -> None:
-        monkeypatch.setattr(S3Objects, "chunks", endless)
+        began = endless_files(monkeypatch)
         starting = asyncio.create_task(answer(f"{NAME}:1", settings))
         await until(began.is_set)
         starting.cancel()

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hanging import endless_files
 from mlpatterns.model_db.artifacts import publish
 from mlpatterns.registry.fetching import FetchAbandoned, fetch_files
 from mlpatterns.registry.files import FileEntry, Manifest
 from mlpatterns.registry.threads import start_thread
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects_file import FileObjects
-from mlpatterns.stores.objects_s3 import S3Objects
 from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.testing import free_port
 from mlpatterns.user_errors import ArtifactsDown, ModelFileError, UserError
@@ -73,17 +73,7 @@ def test_what_is_kept_is_not_fetched_again_so_an_outage_does_not_matter(
 def test_a_fetch_that_nobody_waits_for_any_more_ends_and_leaves_nothing(
     s3_bucket: str, answer: VersionFiles, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, began = Event(), Event()
-
-    def endless(store: S3Objects, key: str, most: int) -> Iterator[bytes]:
-        if key.endswith("manifest.json"):
-            yield from chunks(store, key, most)
-        while not key.endswith("manifest.json"):
-            began.set()
-            yield b"more"
-
-    chunks = S3Objects.chunks
-    monkeypatch.setattr(S3Objects, "chunks", endless)
+    stop, began = Event(), endless_files(monkeypatch)
     fetching = start_thread(lambda: fetch_files(s3_bucket, answer, what="shapes:1", home=home, stop=stop), "fetch")
     assert began.wait(10)
     assert not fetching.done()
