@@ -202,6 +202,7 @@ def test_work_without_programs_ends_with_one_sentence(folder: Path) -> None:
 
 
 @pytest.mark.alone  # its leases are short
+@pytest.mark.heavy  # no other process works meanwhile
 @pytest.mark.slow  # it starts three servers
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "redis"])
 def test_of_three_replicas_one_runs_an_exclusive_program(folder: Path, kind: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from integration.installed import REPOSITORY, clean
 
 # It is built, and tests run from it that read the documents, the figures and the scripts that measure.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 pytest.importorskip("hatchling", reason="hatchling, which builds the package, is not installed")
 

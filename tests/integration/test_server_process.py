@@ -95,6 +95,7 @@ def test_a_process_that_cannot_start_raises_its_last_words(folder: Path) -> None
 
 
 @pytest.mark.alone  # it writes its line within three seconds
+@pytest.mark.heavy  # no other process works meanwhile
 @pytest.mark.slow
 def test_one_that_never_becomes_ready_and_ignores_the_signal_is_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch

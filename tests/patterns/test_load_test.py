@@ -37,6 +37,7 @@ def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow  # real processes, and the seconds of the loads themselves
 @pytest.mark.alone  # it compares latencies and rates
+@pytest.mark.heavy  # no other process works meanwhile
 def test_every_claim_holds_and_the_command_exits_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +106,7 @@ async def in_turns(targets: Target, *, rate: float, seconds: float, **options: A
 @pytest.mark.usefixtures("shorter")
 @pytest.mark.parametrize("claim", [readme, load_test.stalled])
 @pytest.mark.alone  # it compares latencies and rates
+@pytest.mark.heavy  # no other process works meanwhile
 def test_a_closed_loop_in_place_of_the_generator_fails(
     claim: Callable[[str], Awaitable[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_server_that_refuses_some_fails_the_readme() -> None:
 @pytest.mark.slow  # the seconds of the loads themselves
 @pytest.mark.usefixtures("shorter")
 @pytest.mark.alone  # it compares latencies and rates
+@pytest.mark.heavy  # no other process works meanwhile
 def test_a_closed_loop_that_sees_the_stall_fails_its_claim() -> None:
     """A server that is always slow: then both loops see it, and the claim is not about the stall."""
 
@@ -153,6 +156,7 @@ def test_a_search_that_stops_at_the_first_rate_that_breaks_fails(monkeypatch: py
 @pytest.mark.slow  # the seconds of the loads themselves
 @pytest.mark.usefixtures("shorter")
 @pytest.mark.alone  # it compares latencies and rates
+@pytest.mark.heavy  # no other process works meanwhile
 def test_a_server_of_another_capacity_fails_the_limit() -> None:
     assert fails(row(load_test.limit, places(2, load_test.WORK)))
 
@@ -160,6 +164,7 @@ def test_a_server_of_another_capacity_fails_the_limit() -> None:
 @pytest.mark.slow  # the seconds of the loads themselves
 @pytest.mark.usefixtures("shorter")
 @pytest.mark.alone  # it compares latencies and rates
+@pytest.mark.heavy  # no other process works meanwhile
 def test_the_stall_is_seen_by_the_generator_in_the_loop_of_the_server_too() -> None:
     """Once in three times: on a busy machine a measurement may be off, which says nothing of the generator."""
     assert any(row(load_test.stalled, stalls).holds for _ in range(3))

@@ -57,6 +57,7 @@ def test_every_claim_holds_and_the_command_exits_0_whichever_registry_is_set(
     assert capsys.readouterr().out.endswith("model_load: all 5 claims hold\n")
 
 
+@pytest.mark.heavy  # four claims wait for what does not come, under load
 def test_without_the_piece_nothing_is_promoted_rolled_back_or_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,13 +25,8 @@ from mlpatterns.metadata import Array
 
 NAMES = [name for group in GROUPS for name in names_of(group)]
 EXAMPLES = examples()
-SLOW = (
-    "OnnxModel",
-    "RegistryClient",
-    "ServerProcess",
-    "Report",
-    "BuildContext",
-)  # training; FastAPI; three start processes
+SLOW = ("OnnxModel", "RegistryClient", "ServerProcess", "Report")  # training; FastAPI; two start processes
+HEAVY = ("build_context",)  # it builds a wheel
 CONSTRUCTED = [name for name in NAMES if name != "Array" and not getattr(public(name), "_is_protocol", False)]
 
 
@@ -127,6 +122,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def marked(name: str) -> Any:
+    if name in HEAVY:
+        return pytest.param(name, marks=[pytest.mark.slow, pytest.mark.heavy])
     return pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
 
 
