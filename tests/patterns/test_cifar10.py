@@ -122,7 +122,10 @@ def test_each_claim_fails_where_a_training_does_not_keep_it(
 
 # The least that each learns the synthetic set from: this is what keeps a type from staying at chance, as a VGG without
 # normalisation or the right first weights does.
-@pytest.mark.parametrize(("model_type", "width", "epochs"), [("simple", 16, 6), ("vgg11", 8, 6), pytest.param("vgg16", 8, 10, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize(
+    ("model_type", "width", "epochs"),
+    [("simple", 16, 6), ("vgg11", 8, 6), pytest.param("vgg16", 8, 10, marks=pytest.mark.heavy)],
+)
 def test_every_model_type_learns(model_type: str, width: int, epochs: int, tmp_path: Path) -> None:
     """The default, a ResNet, is the demo's."""
     options = {**cifar10.OPTIONS, "model_type": model_type, "width": width, "epochs": epochs}
