@@ -42,7 +42,7 @@ $(DEMO): pyproject.toml | $(BIN)/python
 lint: install  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 unit: install  ## the fast tests alone
 	$(PYTEST) $(SHARED) tests/unit tests/contracts

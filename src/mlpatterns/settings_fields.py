@@ -65,6 +65,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         max_elements: the elements of one tensor.
         max_held_bytes: the size of all bodies and unsent answers together that one worker holds.
         max_header_bytes: the size of all headers of one request.
+        max_grpc_streams: the calls that one gRPC connection has open at once; clients let further ones wait.
         threads: the threads for work off the event loop; 0 is the number of CPUs, at least 4.
         root_path: the path prefix that a proxy in front removes.
         proxy_headers: whether ``X-Forwarded-For`` and ``-Proto`` are trusted.
@@ -132,6 +133,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_elements: AtLeastOne = 16 * 1024 * 1024
     max_held_bytes: AtLeastOne = 512 * 1024 * 1024
     max_header_bytes: AtLeastOne = 32 * 1024
+    max_grpc_streams: AtLeastOne = 64
     threads: Count = 0
 
     root_path: str = ""

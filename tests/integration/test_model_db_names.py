@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from mlpatterns.cli import main
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.settings import Settings
@@ -212,9 +211,16 @@ def test_what_registers_a_model_refuses_them_before_it_publishes(
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.slow  # each command is a process
-def test_commands_refuse_them_with_exit_code_2(url: str, tmp_path: Path, entry: Registration) -> None:
+def test_commands_refuse_them_with_exit_code_2(
+    url: str,
+    tmp_path: Path,
+    entry: Registration,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
+    monkeypatch.setenv("MLPATTERNS_HOME", str(tmp_path))
+    monkeypatch.setenv("MLPATTERNS_REGISTRY", url)
     for words in (
         ("show", "shapes "),
         ("tag", "shapes", "stage=new "),
@@ -224,10 +230,5 @@ def test_commands_refuse_them_with_exit_code_2(url: str, tmp_path: Path, entry: 
         ("rm", "shapes :1"),
         ("list", "--tag", "stage:new "),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "mlpatterns", "registry", *words], capture_output=True, text=True, timeout=60,
-            env={"PATH": "/usr/bin", "PYTHONPATH": ":".join(sys.path), "MLPATTERNS_REGISTRY": url,
-                 "MLPATTERNS_HOME": str(tmp_path)},
-        )  # fmt: skip
-        assert done.returncode == 2, (words, done.stdout, done.stderr)
-        assert len(done.stderr.splitlines()) == 1
+        assert main(["registry", *words]) == 2, words
+        assert len(capsys.readouterr().err.splitlines()) == 1

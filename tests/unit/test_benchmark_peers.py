@@ -133,6 +133,7 @@ def test_a_quick_run_leaves_out_by_name_who_has_no_environment(nowhere: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.heavy  # it makes an environment
 def test_what_cannot_be_installed_is_left_out_with_the_reason(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (nowhere / "mlserver.txt").write_text("./there-is-no-such-package.whl\n")
     monkeypatch.setattr(environments, "REQUIREMENTS", nowhere)
@@ -142,6 +143,7 @@ def test_what_cannot_be_installed_is_left_out_with_the_reason(nowhere: Path, mon
 
 
 @pytest.mark.slow
+@pytest.mark.heavy  # it makes an environment
 def test_an_environment_counts_only_while_its_requirements_are_the_same(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

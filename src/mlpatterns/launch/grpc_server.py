@@ -25,7 +25,6 @@ __all__ = ["GrpcServer"]
 KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a client is pinged, and for its answer
 HANDSHAKE = 10_000  # milliseconds until a client has greeted, and until it has acknowledged the server's settings
 IDLE = 300_000  # milliseconds that a client may stay without a call
-MOST_STREAMS = 128  # of one connection: no more of its calls wait in the core for their turn, headers and all
 MOST_CONNECTIONS = 10_000
 MEMORY_LOOKS = 10.0  # seconds
 MEMORY_FREE = 64 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
@@ -135,7 +134,7 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.per_message_decompression", 0),  # it unpacks a bomb whole; `GrpcFace` unpacks within bounds
         ("grpc.max_metadata_size", most_metadata),
         ("grpc.absolute_max_metadata_size", most_metadata),
-        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.max_concurrent_streams", settings.max_grpc_streams),
         ("grpc.max_allowed_incoming_connections", _most_connections()),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE),
         ("grpc.http2.settings_timeout", HANDSHAKE),

@@ -18,7 +18,7 @@ def resolve_name(target: str) -> System | RegisteredReference:
 
     Raises:
         UnknownName: neither exists; the text suggests the nearest of both.
-        WrongUse: neither exists, but a folder does.
+        WrongUse: neither exists, but a folder does; or it is no name at all.
         NotOffered: the pattern has no server, and no model has its name.
         RegistryDown: no pattern has this name, and the registry does not answer.
     """
@@ -51,6 +51,11 @@ def _model(target: str, no_pattern: UserError) -> RegisteredReference | None:
     try:
         reference = parse_reference(target)
     except UserError:
+        if ":" in target or "@" in target:  # no pattern has such a name: it is meant as a model's, or as an app's
+            raise WrongUse(
+                f"{target!r} cannot be served; write a pattern's NAME, a model's NAME, NAME@ALIAS or NAME:VERSION, "
+                "FILE.py:APP or FILE.onnx"
+            ) from None
         return None
     if not isinstance(reference, RegisteredReference):
         return None

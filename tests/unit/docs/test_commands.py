@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,19 @@ def of_line(line: str) -> Iterator[list[str]]:
         words = []
 
 
+@cache
+def entry() -> Any:
+    """The command line; to make it from its functions takes a tenth of a second."""
+    return typer.main.get_command(app)
+
+
 def leaf(words: list[str]) -> tuple[Any, list[str]]:
     """The command that words lead to, and the words behind its name.
 
     Raises:
         LookupError: there is no such command.
     """
-    command: Any = typer.main.get_command(app)
+    command = entry()
     while hasattr(command, "commands"):
         if not words or words[0] not in command.commands:
             raise LookupError(f"there is no command {words[:1]}; there is {', '.join(command.commands)}")
@@ -75,7 +82,7 @@ def understood(words: list[str]) -> None:
 
 def unknown_flags(words: list[str]) -> list[str]:
     """The words that look like flags and are none of their command."""
-    command, rest = leaf(words) if len(words) > 1 else (typer.main.get_command(app), [])
+    command, rest = leaf(words) if len(words) > 1 else (entry(), [])
     flags = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     given = [word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)]
     return [flag for flag in given if flag.replace("_", "-") not in flags | {"-h", "--help"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from pathlib import Path
 
 import grpc
@@ -130,6 +131,27 @@ def test_a_client_that_does_not_acknowledge_the_settings_is_let_go(monkeypatch: 
         async with app.running():
             await server.start()
             assert await closed_by_the_server(ports.grpc or 0, 2, PREFACE) == 2
+            await server.stopped()
+        ports.close()
+
+    asyncio.run(main())
+
+
+def test_a_connection_has_as_many_calls_open_as_the_setting_says() -> None:
+    """What its first frame, SETTINGS, tells a client: entry 3 is MAX_CONCURRENT_STREAMS (RFC 9113, section 6.5.2)."""
+    settings = Settings(port=0, grpc_port=0, max_grpc_streams=3)
+
+    async def main() -> None:
+        ports, app = Ports(settings), serve(iris, settings=settings)
+        server = GrpcServer(app, settings, ports.grpc or 0)
+        async with app.running():
+            await server.start()
+            reader, writer = await asyncio.open_connection("127.0.0.1", ports.grpc)
+            writer.write(PREFACE)
+            head = await reader.readexactly(9)
+            entries = await reader.readexactly(int.from_bytes(head[:3], "big"))
+            assert dict(struct.iter_unpack(">HI", entries))[3] == 3
+            writer.close()
             await server.stopped()
         ports.close()
 

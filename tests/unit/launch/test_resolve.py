@@ -13,7 +13,7 @@ from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.server.app import App
-from mlpatterns.user_errors import NotOffered, RegistryDown, SettingsError, UnknownName
+from mlpatterns.user_errors import NotOffered, RegistryDown, SettingsError, UnknownName, WrongUse
 from releases import NAME, Releases
 
 
@@ -88,6 +88,12 @@ def test_what_is_neither_suggests_the_nearest(releases: Releases, target: str, s
     with pytest.raises(UnknownName) as caught:
         load_target(target)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("target", [f"{NAME}:abc", f"{NAME}@", "web_single:app", f"{NAME}:0"])
+def test_what_is_no_reference_is_told_how_one_is_written(target: str) -> None:
+    with pytest.raises(WrongUse, match=r"cannot be served; write .*NAME:VERSION, FILE\.py:APP"):
+        load_target(target)
 
 
 def test_without_a_registry_nothing_is_made_by_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
