@@ -37,7 +37,7 @@ FILE, SENT, FAST, ACCURATE, FOUND = (
 def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not shutil.which("npm") or not shutil.which("node"):
         unreachable("Node.js", "it is not installed (Debian: apt-get install nodejs npm)")
-    monkeypatch.setattr(edge_ai, "EVERY", 9)  # a support vector machine takes its time on a device
+    monkeypatch.setattr(edge_ai, "EVERY", 36)  # a support vector machine takes its time on a device
     monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
 
 
