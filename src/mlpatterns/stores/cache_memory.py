@@ -1,4 +1,4 @@
-"""The CacheStore of one process: `memory://?max_entries=10000&max_bytes=64MiB`. Entries are lost when it ends.
+"""The CacheStore of one process: `memory://?max_entries=10000&max_bytes=64MiB`. Its entries end with the process.
 
 Entries are the response objects themselves, with read-only tensors; nothing is encoded. The least recently used entry
 is evicted first.

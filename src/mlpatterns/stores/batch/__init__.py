@@ -78,12 +78,12 @@ class BatchRun(Struct, frozen=True):
     """The state of one run.
 
     Attributes:
-        identity: of the model.
-        digest: of the source.
-        after: its position in the source.
+        identity: the identity of the model.
+        digest: the digest of the source (`Shape.digest`).
+        after: the position in the source up to which rows were processed.
         rows, failed: how many rows were predicted, and how many failed.
         began, at: when it began, and when this state was written; in seconds since 1970.
-        page_rows: rows per page. It is stored so that a resumed run reads the same pages as one without a stop.
+        page_rows: rows per page. It is stored so that a resumed run reads the same pages as an uninterrupted run.
         revision: increases with each write. If two processes run at once, the later write is refused.
     """
 
@@ -133,7 +133,7 @@ class BatchSink(Protocol):
     """Stores results and the state of the run. Raises as a BatchSource does.
 
     Attributes:
-        page_rows: the most rows that one write should have. Each write waits for the disk.
+        page_rows: the largest number of rows that one write should have. Each write waits for the disk.
     """
 
     page_rows: int
@@ -162,7 +162,7 @@ class BatchSink(Protocol):
         ...
 
     async def finish(self, run: BatchRun) -> BatchRun:
-        """Writes that the run is finished."""
+        """Writes that the run is finished; returns the state with its new revision."""
         ...
 
     async def failures(self, limit: int) -> list[Failure]:
@@ -173,7 +173,7 @@ class BatchSink(Protocol):
 
 
 class BatchItems(Protocol):
-    """A table that holds both rows and predictions: id, values and prediction as JSON, and two timestamps."""
+    """A table of both rows and predictions: an id, the values and the prediction as JSON, and two timestamps."""
 
     async def fill(self, rows: Sequence[Any]) -> bool:
         """Creates the table with these rows if it does not exist, and returns whether it did. It is safe if other

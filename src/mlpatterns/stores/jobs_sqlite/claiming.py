@@ -9,7 +9,7 @@ from mlpatterns.stores.jobs_sqlite.file import Connected, milliseconds, to_json
 
 __all__ = ["claim", "next_due", "renew", "still_held"]
 
-CLAIM_BYTES = 16 * 2**20  # limit of the requests in one claim; the first may be larger
+CLAIM_BYTES = 16 * 2**20  # bytes of all requests in one claim; the first request alone may be larger
 ROW_WISE = 16 * 1024  # bytes; a request of this size or more is read in its own query
 
 
