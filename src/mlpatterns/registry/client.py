@@ -1,4 +1,4 @@
-"""A typed client of the model DB's service, over the HTTP client of the standard library."""
+"""A typed client of the model DB's service, with the HTTP client of the standard library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Expected = int | Literal["any"] | None
 
 
 class RegistryClient:
-    """One connection to a model DB's service; a `with` statement closes it. Not for several threads at once.
+    """One connection to a model DB's service; a `with` statement closes it. Only one thread at a time may use it.
 
     Its methods block. They raise NotFound, Conflict, InvalidInput or Denied as the service answers, and Unavailable if
     it cannot be reached. If the connection fails, only requests that read are sent once more.

@@ -1,4 +1,4 @@
-"""The identity of a model on disk: the digest of its ONNX file and of its files of weights."""
+"""The identity of a model on disk: a digest of its ONNX file and its files of external weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def identity_of(sha256: str, weights: Mapping[str, str]) -> str:
 
 
 def weights_of(model: Path) -> dict[str, str]:
-    """The SHA-256 of each file in which an ONNX file keeps weights, by its name relative to the file's folder.
+    """The SHA-256 of each file of external weights of an ONNX file, by its name relative to the ONNX file's folder.
 
     Raises:
         ModelFileError: a file of weights is missing or outside the folder, or `model` is not an ONNX model.

@@ -24,7 +24,7 @@ class ProjectRow:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model. `last_number` is the number of the latest version, or 0 if there was none."""
+    """A model. `last_number` is the number that its latest version got, even if it was deleted; 0 if there was none."""
 
     model_id: str
     project_id: str

@@ -17,7 +17,7 @@ from mlpatterns.user_errors import RegistryDown, UserError, WrongUse
 
 __all__ = ["ServiceConnection", "client_of"]
 
-PATIENCE = 10.0  # seconds for one answer
+PATIENCE = 10.0  # seconds that each network operation may take
 
 
 def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:

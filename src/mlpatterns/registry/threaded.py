@@ -18,7 +18,7 @@ from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["RegistryConnection", "ThreadedRegistry"]
 
-PATIENCE = 5.0  # seconds for one answer
+PATIENCE = 5.0  # seconds to wait for one answer
 MOST_LEFT = 4  # the most abandoned threads that still wait for an answer; beyond that, queries fail at once
 
 

@@ -50,7 +50,7 @@ class ServiceTransport:
         """Sends a request and returns the answer, decoded as `kind`.
 
         Raises:
-            PredictionError: the service answered with this error.
+            PredictionError: the error with which the service answered.
             Unavailable: the service did not answer, or its answer is not a `kind`.
         """
         return _read(self._exchange(method, path, body)[0], kind)

@@ -114,7 +114,7 @@ class LogSink(Protocol):
     """Takes records of predictions. Opening a sink fails only if the URL is malformed."""
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Writes all records or none. After the return, they survive the end of the process.
+        """Writes all records or none. After the return, they survive the end of the process, except in memory.
 
         Args:
             records: they are built only when they are read. This takes time, so read them in a thread.

@@ -89,7 +89,7 @@ class MonitorStore(Protocol):
     """Windows and checkpoints by the path of the monitor. Opening a store fails only if the URL is malformed.
 
     Raises:
-        Unavailable: by every method: the store does not answer now.
+        Unavailable: raised by every method if the store does not answer.
     """
 
     async def claim(self, path: str, holder: str) -> MonitorCheckpoint:

@@ -19,7 +19,7 @@ _PART = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f]+")
 
 
 class StoredObject(Struct, frozen=True):
-    """An object in a listing: its size in bytes, and when it was modified, in seconds of the store's wall clock."""
+    """An object in a listing: its size in bytes, and when it was modified, in seconds since 1970."""
 
     key: str
     bytes: int

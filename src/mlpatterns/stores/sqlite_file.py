@@ -35,7 +35,7 @@ WAL_BYTES = 16 * 2**20
 
 class SqliteFile:
     """A connection that is opened at the first use. It is opened again after an error, and if the file was deleted or
-    replaced: no other process would see data in a deleted file.
+    replaced, because no other process would see data in a deleted file.
 
     Attributes:
         what: the name of the file in error texts.
@@ -44,7 +44,7 @@ class SqliteFile:
         synchronous: with "full" a commit waits for the disk, and survives a crash of the machine.
 
     Raises:
-        Unavailable: by every method: the file cannot be used.
+        Unavailable: raised by every method if the file cannot be used.
     """
 
     what: ClassVar[str]

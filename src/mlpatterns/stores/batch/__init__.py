@@ -35,7 +35,7 @@ class Shape(Struct, frozen=True):
 
     Attributes:
         key: the column that identifies and orders the rows; for a file without one, ``row``, which counts from 1.
-        digest: of a file, to detect changes; empty for a table, which may grow.
+        digest: the digest of a file, to detect changes; empty for a table, which may grow.
     """
 
     columns: tuple[Column, ...]
@@ -112,8 +112,8 @@ class BatchSource(Protocol):
     """Reads rows in the order of their keys. Opening fails only if the URL is malformed or a driver is missing.
 
     Raises:
-        SettingsError, UnknownName: by every method: there is no such file, table or column.
-        Unavailable: by every method: the source does not answer now.
+        SettingsError, UnknownName: raised by every method if a file, table or column does not exist or cannot be used.
+        Unavailable: raised by every method if the source does not answer.
     """
 
     async def shape(self) -> Shape: ...

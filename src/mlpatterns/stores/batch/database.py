@@ -26,7 +26,7 @@ class Database(ABC):
         items: the columns of a table of items; `{key}`, `{values}` and `{into}` are their names.
 
     Raises:
-        Unavailable: by every method: the database cannot do it now.
+        Unavailable: raised by every method if the database cannot be used now.
     """
 
     mark: ClassVar[str]
@@ -60,7 +60,7 @@ class Database(ABC):
 
     @abstractmethod
     def make(self, statements: Sequence[str]) -> None:
-        """Runs statements that create or drop tables, each in its own transaction."""
+        """Runs statements that create or drop tables, each in its own transaction unless one is open."""
 
     @abstractmethod
     def alone(self, what: str) -> AbstractContextManager[None]:

@@ -121,7 +121,7 @@ class GrowingFile:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(self._file.fileno()).st_ino != path.stat().st_ino:
-                raise BlockingIOError  # another process has just renamed it
+                raise BlockingIOError  # another process has just renamed the file
         except (BlockingIOError, FileNotFoundError):
             self._file.close()
             raise Conflict(f"another batch run writes to {path.name}; this one stops") from None
