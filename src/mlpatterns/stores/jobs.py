@@ -88,8 +88,8 @@ class ClaimRequest(Struct, frozen=True):
         hold: seconds for which the store renews the leases; after that the claim is lost, even if work goes on.
         alone: whether the worker holds no other job. Only such a worker may claim a job whose lease lapsed before, and
             it claims no other job with it. So if this job kills its worker, no other job is counted as failed.
-        lost: called in the event loop with a claim that is lost: the job was cancelled, another worker has claimed it, or
-            `hold` has passed.
+        lost: called in the event loop with a claim that is lost: the job was cancelled, another worker has claimed it,
+            or `hold` has passed.
     """
 
     most: int
