@@ -1,4 +1,4 @@
-"""Finding and reading registered models: the only part of the registry that a server imports.
+"""Finds and reads registered models. A server imports no other part of the registry.
 
-Nothing here imports SQLAlchemy or FastAPI, not even lazily. `mlpatterns.model_db` has the tables and writes them.
+Nothing here imports SQLAlchemy or FastAPI, not even lazily. `mlpatterns.model_db` defines the tables and writes them.
 """

@@ -1,4 +1,4 @@
-"""A typed client of the model DB's service, over the HTTP client of the standard library."""
+"""A typed client of the model DB's service, with the HTTP client of the standard library."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Expected = int | Literal["any"] | None
 
 
 class RegistryClient:
-    """One connection to a model DB's service; a `with` statement closes it. Not for several threads at once.
+    """One connection to a model DB's service; a `with` statement closes it. Only one thread at a time may use it.
 
-    Its methods block and raise NotFound, Conflict, InvalidInput, Denied as the service answers, and Unavailable where
-    it cannot be reached. A request that reads is sent once more if the connection was closed; one that writes is not.
+    Its methods block. They raise NotFound, Conflict, InvalidInput or Denied as the service answers, and Unavailable if
+    it cannot be reached. If the connection fails, only requests that read are sent once more.
 
     Args:
-        url: of the service, e.g. ``http://127.0.0.1:8000``.
-        api_key, admin_token: where the service requires them; deleting and moving an alias need the token.
-        api_version: that of the service's paths.
-        timeout: seconds for one answer.
+        url: the address of the service, e.g. ``http://127.0.0.1:8000``.
+        api_key, admin_token: credentials, if the service requires them; deletions and alias moves need the token.
+        api_version: the API version in the service's paths.
+        timeout: seconds that each network operation may take.
 
     Raises:
-        UserError: `url` is no http or https address.
+        UserError: `url` is not an http or https address.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class RegistryClient:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; the next call opens one."""
+        """Closes the connection; the next call opens a new one."""
         self._service.close()
 
     # ---- projects ------------------------------------------------------------------------------------------------
 
     def add_project(self, project_name: str, description: str | None = None) -> ProjectRow:
-        """The project of this name; it is created if there is none."""
+        """Returns the project with this name, and creates it if it does not exist."""
         body = {"project_name": project_name, "description": description}
         return self._service.ask("POST", "/projects", ProjectRow, body)
 
     def projects(self, search: str | None = None) -> Iterator[ProjectRow]:
-        """All projects, or those with `search` in name or description."""
+        """All projects, or those whose name or description contains `search`."""
         return self._service.pages("/projects/all", ProjectRow, {"search": search})
 
     def project(self, project_name: str) -> ProjectRow:
@@ -86,12 +86,12 @@ class RegistryClient:
     # ---- models --------------------------------------------------------------------------------------------------
 
     def add_model(self, project_id: str, model_name: str, description: str | None = None) -> ModelRow:
-        """The model of this name; it is created if there is none."""
+        """Returns the model with this name, and creates it if it does not exist."""
         body = {"project_id": project_id, "model_name": model_name, "description": description}
         return self._service.ask("POST", "/models", ModelRow, body)
 
     def models(self, search: str | None = None, *, tags: Sequence[str] = ()) -> Iterator[ModelRow]:
-        """All models, or those with `search` in name or description and all `tags`, each ``KEY`` or ``KEY:VALUE``."""
+        """The models with `search` in their name or description and with all `tags` (``KEY`` or ``KEY:VALUE``)."""
         return self._service.pages("/models/all", ModelRow, {"search": search, "tag": list(tags)})
 
     def model(self, model_name: str) -> ModelRow:
@@ -123,7 +123,7 @@ class RegistryClient:
         evaluations: Mapping[str, Any] | None = None,
         artifact_file_paths: Mapping[str, Any] | None = None,
     ) -> ExperimentRow:
-        """A new training run; a digest in `training_dataset`, written ``sha256:…``, joins the lineage."""
+        """Records a training run; a digest ``sha256:…`` in `training_dataset` becomes part of the lineage."""
         body = {
             "model_id": model_id,
             "model_version_id": model_version_id,
@@ -137,7 +137,7 @@ class RegistryClient:
         return self._service.ask("POST", "/experiments", ExperimentRow, body)
 
     def experiments(self, model_id: str | None = None) -> Iterator[ExperimentRow]:
-        """All experiments, or those of a model."""
+        """All experiments, or the experiments of one model."""
         path = "/experiments/all" if model_id is None else f"/experiments/model-id/{segment(model_id)}"
         return self._service.pages(path, ExperimentRow, {})
 
@@ -145,17 +145,17 @@ class RegistryClient:
         return self._service.ask("GET", f"/experiments/id/{segment(experiment_id)}", ExperimentRow)
 
     def add_evaluations(self, experiment_id: str, evaluations: Mapping[str, Any]) -> ExperimentRow:
-        """Adds evaluations, by key."""
+        """Adds evaluations to an experiment, by key."""
         path = f"/experiments/evaluations/{segment(experiment_id)}"
         return self._service.ask("POST", path, ExperimentRow, {"evaluations": evaluations})
 
     def add_artifact_file_paths(self, experiment_id: str, paths: Mapping[str, Any]) -> ExperimentRow:
-        """Adds paths of artifacts, by key."""
+        """Adds artifact paths to an experiment, by key."""
         path = f"/experiments/artifact-file-paths/{segment(experiment_id)}"
         return self._service.ask("POST", path, ExperimentRow, {"artifact_file_paths": paths})
 
     def delete_experiment(self, experiment_id: str) -> None:
-        """Deletes an experiment that made no version."""
+        """Deletes an experiment that produced no version."""
         self._service.delete(f"/experiments/id/{segment(experiment_id)}")
 
     # ---- versions and aliases ------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class RegistryClient:
         manifest_sha256: str,
         experiment_id: str | None = None,
     ) -> VersionRow:
-        """Adds the model's next version, of files that are stored already."""
+        """Registers the model's next version; its files must already be stored."""
         body = {
             "sha256": sha256,
             "artifact_url": artifact_url,
@@ -179,14 +179,14 @@ class RegistryClient:
         return self._service.ask("POST", f"/models/name/{segment(model_name)}/versions", VersionRow, body)
 
     def versions(self, model_name: str, *, tags: Sequence[str] = ()) -> Iterator[VersionRow]:
-        """The versions of a model, by number."""
+        """The versions of a model that have all `tags`, in order of their numbers."""
         return self._service.pages(f"/models/name/{segment(model_name)}/versions", VersionRow, {"tag": list(tags)})
 
     def version(self, model_name: str, number: int) -> VersionRow:
         return self._service.ask("GET", _version(model_name, number), VersionRow)
 
     def delete_version(self, model_name: str, number: int) -> None:
-        """Deletes a version that no alias names and that serves nowhere."""
+        """Deletes a version that has no alias and is not deployed."""
         self._service.delete(_version(model_name, number))
 
     def tag_version(self, model_name: str, number: int, key: str, value: str) -> VersionRow:
@@ -198,7 +198,7 @@ class RegistryClient:
         self._service.delete(f"{_version(model_name, number)}/tags/{segment(key)}")
 
     def aliases(self, model_name: str) -> list[AliasRow]:
-        """The aliases of a model, by name."""
+        """The aliases of a model, ordered by name."""
         return self._service.ask("GET", f"/models/name/{segment(model_name)}/aliases", list[AliasRow])
 
     def alias(self, model_name: str, alias: str) -> AliasRow:
@@ -207,10 +207,10 @@ class RegistryClient:
     def move_alias(
         self, model_name: str, alias: str, number: int, *, expected: Expected = ANY, force: bool = False
     ) -> AliasRow:
-        """Moves an alias to a version, if it names the `expected` version now; None expects no such alias.
+        """Points an alias at a version, if it names the `expected` version now; None means that it must not exist.
 
         Args:
-            force: move it also to a version with other inputs, outputs or labels, or with a far worse evaluation.
+            force: also accept a version with other inputs, outputs or labels, or with a far worse evaluation.
 
         Raises:
             Conflict: the alias names another version, or `force` would be needed; nothing was changed.
@@ -225,20 +225,20 @@ class RegistryClient:
     # ---- lineage -------------------------------------------------------------------------------------------------
 
     def add_deployment(self, model_name: str, number: int, deployment_name: str) -> DeploymentRow:
-        """Records that a version serves somewhere from now on."""
+        """Records that a version is deployed now."""
         body = {"deployment_name": deployment_name}
         return self._service.ask("POST", f"{_version(model_name, number)}/deployments", DeploymentRow, body)
 
     def deployments(self, model_name: str, number: int) -> list[DeploymentRow]:
-        """Where a version serves or served, the oldest first."""
+        """The current and past deployments of a version, oldest first."""
         return self._service.ask("GET", f"{_version(model_name, number)}/deployments", list[DeploymentRow])
 
     def end_deployment(self, deployment_id: str) -> DeploymentRow:
-        """Records that a version no longer serves there."""
+        """Records that a deployment has ended."""
         return self._service.ask("POST", f"/deployments/{segment(deployment_id)}/end", DeploymentRow)
 
     def lineage(self, model_name: str, number: int) -> LineageRow:
-        """The data and experiment that made a version, and its deployments."""
+        """The dataset and the experiment that produced a version, and its deployments."""
         return self._service.ask("GET", f"{_version(model_name, number)}/lineage", LineageRow)
 
     def made_of(self, dataset_sha256: str) -> list[LineageRow]:

@@ -1,4 +1,4 @@
-"""Queries of the registry's database: plain SELECTs by the driver alone, since servers never import SQLAlchemy."""
+"""Queries of the registry's database: plain SELECTs through the driver, because servers never import SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ ALIASES = "SELECT n.alias FROM aliases n JOIN models m ON m.model_id = n.model_i
 
 
 class DatabaseConnection:
-    """A RegistryConnection to a database. It connects for the first query, and once more if the connection was lost.
+    """A RegistryConnection to a database. It connects at the first query, and again if the connection was lost.
 
     Args:
         url: `sqlite:///FILE`, `postgresql://…` or `mysql://…`.
 
     Raises:
-        UserError: the URL is no registry's.
+        UserError: the URL is not the URL of a registry database.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,11 +49,11 @@ class DatabaseConnection:
         return driver_for(self._url)
 
     def find(self, reference: RegisteredReference) -> VersionFiles:
-        """As Registry.find.
+        """See Registry.find.
 
         Raises:
-            UserError: the URL has an option that its driver does not have.
-            RegistryDown: the database does not answer, or the file has no tables of a registry.
+            UserError: the URL has an option that the driver does not know.
+            RegistryDown: the database does not answer, or the file does not contain the registry's tables.
         """
         if self._file is not None and not self._file.exists():
             raise unknown_model(reference.name)
@@ -73,11 +73,11 @@ class DatabaseConnection:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(self._driver.error):  # of a connection that is broken already
+            with suppress(self._driver.error):  # the connection may be broken already
                 connection.close()
 
     def _asked(self, reference: RegisteredReference) -> VersionFiles:
-        """Runs the query over the connection. A connection that fails is not used again."""
+        """Runs the query. A connection that fails is closed."""
         try:
             if self._connection is None:
                 self._connection = self._driver.connect()
@@ -86,7 +86,7 @@ class DatabaseConnection:
             self.close()
             raise
         finally:
-            if self._file is not None:  # the file may have been replaced by the next query
+            if self._file is not None:  # before the next query, the file may be replaced
                 self.close()
 
     def _found(self, reference: RegisteredReference) -> VersionFiles:

@@ -1,4 +1,4 @@
-"""The identity of a model on disk: the digest of its ONNX file and of its files of weights."""
+"""The identity of a model on disk: a digest of its ONNX file and its files of external weights."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ __all__ = ["digest", "identity_of", "reading_file", "weights_of"]
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex. The file is read in parts.
+    """The SHA-256 of a file, in hex. The file is read in chunks.
 
     Raises:
-        ModelFileError: if it cannot be read.
+        ModelFileError: the file cannot be read.
     """
     with reading_file(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def identity_of(sha256: str, weights: Mapping[str, str]) -> str:
-    """The SHA-256 of a model: that of its ONNX file, and where it keeps weights in other files, of a list of them all.
+    """The SHA-256 that identifies a model, in hex.
+
+    Without external weights it is the SHA-256 of the ONNX file. With them it is the SHA-256 of a list of the digests
+    and names of all files.
 
     Args:
-        sha256: of the ONNX file.
-        weights: the SHA-256 of each other file, by its name.
+        sha256: the SHA-256 of the ONNX file.
+        weights: the SHA-256 of each file of weights, by its name.
     """
     if not weights:
         return sha256
@@ -38,10 +41,10 @@ def identity_of(sha256: str, weights: Mapping[str, str]) -> str:
 
 
 def weights_of(model: Path) -> dict[str, str]:
-    """The SHA-256 of each file in which an ONNX file keeps weights, by its name relative to the file's folder.
+    """The SHA-256 of each file of external weights of an ONNX file, by its name relative to the ONNX file's folder.
 
     Raises:
-        ModelFileError: one is not there, or lies elsewhere; or the file is no ONNX model.
+        ModelFileError: a file of weights is missing or outside the folder, or `model` is not an ONNX model.
     """
     try:
         with reading_file(model):
@@ -53,7 +56,7 @@ def weights_of(model: Path) -> dict[str, str]:
 
 @contextmanager
 def reading_file(path: Path) -> Iterator[None]:
-    """Turns an OSError of reading the file into a ModelFileError."""
+    """Turns an OSError while the file is read into a ModelFileError."""
     try:
         yield
     except OSError as error:
@@ -61,7 +64,12 @@ def reading_file(path: Path) -> Iterator[None]:
 
 
 def _beside(model: Path, name: str) -> Path:
-    """A file of weights. It may be a link to where the model's own link leads, as in the caches of model hubs."""
+    """The path of a file of weights. It may be a link into the folder to which the model itself links, as in the caches
+    of model hubs.
+
+    Raises:
+        ModelFileError: the file is missing, or is a link to another folder.
+    """
     file = model.parent / name
     if not file.is_file():
         raise ModelFileError(

@@ -1,6 +1,6 @@
 """The drivers of the three databases: how to connect with each, and what its errors mean.
 
-A database that hangs raises an error within seconds. Each statement sees what was committed before it.
+Each connection has time limits of a few seconds. Each statement sees what was committed before it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["EXTRAS", "Driver", "driver_for"]
 
-SECONDS = 3  # to connect, for one statement, and for SQLite to wait for another process's write
+SECONDS = 3  # to connect, for the network, and for SQLite to wait while another process writes
 EXTRAS = {"postgresql": ("a PostgreSQL registry", "postgres"), "mysql": ("a MySQL registry", "mysql")}
 INTEGERS = ("port", "connect_timeout", "read_timeout", "write_timeout", "client_flag")
-NO_SUCH_TABLE = 1146  # MySQL's number for it
+NO_SUCH_TABLE = 1146  # MySQL's error number
 
 
 class Driver(Struct, frozen=True):
-    """A driver after PEP 249.
+    """A database driver that follows PEP 249.
 
     Attributes:
-        connect: makes a connection.
+        connect: opens a connection.
         error: the base class of its exceptions.
         lost: the exceptions after which a new connection may help.
-        no_table: whether an error says that the registry's tables are not there.
-        marker: the placeholder of a value in a statement.
+        no_table: whether an error means that the registry's tables do not exist.
+        marker: the placeholder for a value in a statement.
     """
 
     connect: Callable[[], Any]
@@ -46,7 +46,7 @@ def driver_for(url: str) -> Driver:
     """The driver for a registry URL.
 
     Raises:
-        MissingExtra: it is not installed.
+        MissingExtra: the driver is not installed.
         UserError: the URL is malformed.
     """
     scheme = scheme_of(url)
@@ -63,7 +63,7 @@ def _sqlite(url: str) -> Driver:
 
     file = sqlite_file(url)
     assert file is not None
-    # Not mode=ro: that cannot read a file whose writer was killed in the middle of a commit. mode=rw makes no file.
+    # mode=ro could not read a file whose writer was killed in the middle of a commit. mode=rw does not create a file.
     place = f"{file.absolute().as_uri()}?mode=rw"
 
     def connect() -> sqlite3.Connection:
@@ -89,7 +89,7 @@ def _postgresql(url: str) -> Driver:
         **given,
         "client_encoding": "utf8",
     }
-    # Nothing is prepared: a pool of connections between us and the server would mix that up.
+    # No prepared statements: a connection pooler between this process and the server would mix them up.
     connect = partial(psycopg.connect, autocommit=True, prepare_threshold=None, **options)
     lost = (psycopg.OperationalError, psycopg.InterfaceError)
     return Driver(connect, psycopg.Error, lost, lambda error: isinstance(error, UndefinedTable))
@@ -111,7 +111,7 @@ def _mysql(url: str) -> Driver:
     def connect() -> Any:
         try:
             return pymysql.connect(autocommit=True, **options)
-        except TypeError as error:  # an option that it does not have
+        except TypeError as error:  # PyMySQL does not know an option
             raise UserError(f"{redact(url)!r} is not a database URL") from error
 
     lost = (pymysql.OperationalError, pymysql.InterfaceError)
@@ -119,7 +119,7 @@ def _mysql(url: str) -> Driver:
 
 
 def _options(url: str, database: str) -> dict[str, str]:
-    """The options that a URL gives, by the driver's names for them."""
+    """The connection options of a URL, by the driver's names for them."""
     match = DATABASE_URL.fullmatch(url)
     if match is None:
         raise UserError(f"{redact(url)!r} is not a database URL")

@@ -1,4 +1,4 @@
-"""Whether a version is far worse than another, by the evaluations that their experiments recorded."""
+"""Decides whether a version is far worse than another, by the evaluations that their experiments recorded."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mlpatterns.analysis.proportions import pooled_z
 
 __all__ = ["VersionEvaluation", "far_below"]
 
-ERRORS = 3.0  # standard errors: by chance alone one training in 700 is so much worse
-LEAST = 0.02  # with many test rows even a negligible difference is many standard errors
-UNKNOWN_ROWS = 100  # where the number of test rows is not recorded
-# Metrics between 0 and 1 where higher is better; the first that both versions have is compared.
+ERRORS = 3.0  # standard errors; by chance alone, about one training in 700 is that much worse
+LEAST = 0.02  # with many test rows, even a negligible difference is many standard errors
+UNKNOWN_ROWS = 100  # assumed if the number of test rows is not recorded
+# Metrics between 0 and 1 for which higher is better. The first metric that both versions have is compared.
 SHARES = ("accuracy", "accuracy_score", "balanced_accuracy", "f1", "f1_score", "recall", "precision", "roc_auc", "auc")
 _ROWS = re.compile(r"\s*([1-9][0-9]{0,11})\s+(?:rows|images)\b")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\b")
@@ -25,9 +25,9 @@ class VersionEvaluation(Struct, frozen=True):
     """The evaluation of a version, as its experiment recorded it.
 
     Attributes:
-        number: of the version.
+        number: the number of the version.
         evaluations: metrics by name.
-        test_dataset: the data that they were measured on, in the author's words, ``45 rows of iris sha256:…``.
+        test_dataset: a description of the data on which they were measured, such as ``45 rows of iris sha256:…``.
     """
 
     number: int
@@ -41,10 +41,10 @@ class VersionEvaluation(Struct, frozen=True):
 
 
 def far_below(new: VersionEvaluation, before: VersionEvaluation, *, name: str, alias: str) -> str:
-    """A sentence if a version is far worse than `before`, the version that `alias` names; else an empty text.
+    """A sentence if `new` is far worse than `before`, the version that `alias` names; otherwise an empty string.
 
-    Far is more than `ERRORS` standard errors (`pooled_z`), and more than `LEAST`. Losses are not compared, since their
-    scale is not known.
+    A version is far worse if the difference is more than `ERRORS` standard errors (`pooled_z`) and more than `LEAST`.
+    Losses are not compared, because their scale is not known.
     """
     metric = next(_shared(new.evaluations, before.evaluations), None)
     if metric is None:
@@ -58,7 +58,7 @@ def far_below(new: VersionEvaluation, before: VersionEvaluation, *, name: str, a
 
 
 def _shared(new: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
-    """The metrics that both versions have, in the order of `SHARES`; a name may also end in the metric's name."""
+    """The metrics that both versions have, in the order of `SHARES`. Exact names come before names that end in one."""
     both = [key for key in new if _is_share(new[key]) and _is_share(before.get(key))]
     for share in SHARES:
         yield from (key for key in both if key == share)
@@ -71,7 +71,7 @@ def _is_share(value: Any) -> bool:
 
 
 def _data(measured: VersionEvaluation) -> str:
-    """What identifies the data: its digest, or the author's words without the number of rows."""
+    """The identity of the data: its digest, or else its description without the number of rows."""
     words = measured.test_dataset or ""
     digest = _DIGEST.search(words)
     return digest[0] if digest else _ROWS.sub("", words).strip()

@@ -1,7 +1,7 @@
-"""The verified files of a version on this machine: in the folder of artifacts, or fetched into a cache.
+"""Provides the verified files of a version on this machine: in the folder of artifacts, or fetched into a cache.
 
-The cache is `<home>/cache/artifacts`; an entry is named by the digest of its manifest. So a server starts from the
-cache while the store is down. An entry gets its name once it is complete; the folder may be deleted at any time.
+The cache is `<home>/cache/artifacts`. The name of an entry is the digest of its manifest, so a server can start from
+the cache while the store is down. An entry gets its name once it is complete. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from mlpatterns.user_errors import ArtifactsDown, ModelFileError, UserError
 __all__ = ["FetchAbandoned", "fetch_files", "is_local", "keep_in_cache"]
 
 PARTIAL = ".partial-"
-STALE = 86_400.0  # seconds after which an unfinished folder is taken for one of a dead process
+STALE = 86_400.0  # seconds after which an unfinished folder is assumed to belong to a dead process
 
 Fill = Callable[[Path], None]
 
 
 class FetchAbandoned(Exception):
-    """A fetch was given up, since nobody waits for the files any more."""
+    """A fetch was stopped, because no caller waits for the files any more."""
 
 
 def fetch_files(
     root: str, answer: VersionFiles, *, what: str, home: Path, stop: Event | None = None
 ) -> tuple[Path, Manifest]:
-    """The folder of a version, and its manifest; every file has been checked against its SHA-256.
+    """The folder of a version and its manifest, after every file was checked against its SHA-256.
 
     Args:
-        root: the URL that artifacts are below.
-        what: the name of the version, for errors.
-        home: what is fetched is kept below it.
-        stop: once it is set, what is being fetched is given up within seconds.
+        root: the root URL of all artifacts.
+        what: the name of the version in error texts.
+        home: fetched files are cached below this folder.
+        stop: set it to stop the fetch within seconds.
 
     Raises:
         ModelFileError: a file is missing or damaged.
-        ArtifactsDown: the store does not answer, and the version is not kept.
+        ArtifactsDown: the store does not answer, and the version is not in the cache.
         UserError: the home cannot be written.
         FetchAbandoned: `stop` was set.
     """
@@ -66,14 +66,14 @@ def fetch_files(
 
 
 def is_local(root: str, answer: VersionFiles, home: Path) -> bool:
-    """Whether the folder of a version's files is on this machine. No file is read and no store is queried."""
+    """Whether the folder of a version's files is on this machine. Reads no file and queries no store."""
     if root.startswith("file:"):
         return (folder_of(root) / answer.folder).is_dir()
     return (_cache(home) / answer.manifest_sha256).is_dir()
 
 
 def keep_in_cache(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
-    """Puts files that this process has just published into the cache, as if they had been fetched."""
+    """Puts files that this process has just published into the cache; returns their folder."""
 
     def write(partial: Path) -> None:
         for name, content in files.items():
@@ -96,7 +96,7 @@ def _cache(home: Path) -> Path:
 
 
 def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path, Manifest]:
-    """The entry of the cache, if it is complete; otherwise what `fill` writes, after a check."""
+    """The cache entry with this digest. If it is missing or damaged, `fill` writes it, and its files are checked."""
     cache = _cache(home)
     kept = cache / manifest_sha256
     with _writing(home):
@@ -119,7 +119,7 @@ def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path
 
 
 def _settle(partial: Path, kept: Path) -> None:
-    """Gives a complete entry its name. Another process may have made the same entry first."""
+    """Gives a complete entry its name. Another process may have created the same entry first."""
     try:
         partial.rename(kept)
     except OSError:
@@ -135,7 +135,7 @@ def _drop(kept: Path) -> None:
 
 
 class _Download(Struct, frozen=True):
-    """The download of a version's files from a store."""
+    """A download of a version's files from a store."""
 
     root: str
     inner: str
@@ -144,7 +144,7 @@ class _Download(Struct, frozen=True):
     stop: Event
 
     def into(self, folder: Path) -> None:
-        """Downloads the manifest, then all files that it lists: no name in it is used before its digest was checked."""
+        """Downloads the manifest and checks its digest before it uses the names in it; then downloads the files."""
         store = open_objects(self.root)
         self._get(store, MANIFEST, MANIFEST_BYTES, folder)
         for name, entry in read_manifest(folder, self.what, self.answer.manifest_sha256).files.items():
@@ -186,7 +186,7 @@ def _writing(home: Path) -> Iterator[None]:
 
 
 def _sweep(cache: Path) -> None:
-    """Removes unfinished folders of killed processes."""
+    """Removes unfinished folders that killed processes left."""
     for left in cache.glob(f"{PARTIAL}*"):
         with suppress(FileNotFoundError):  # another process has just given it its name
             if time.time() - left.stat().st_mtime > STALE:

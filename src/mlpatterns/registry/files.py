@@ -1,6 +1,6 @@
 """A model on disk: its ONNX file and, for a registered model, the folder of its other files.
 
-A serving process imports this, so it imports numpy and msgspec, and nothing of training or databases.
+Serving processes import this module. So it imports numpy and msgspec, and nothing for training or databases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 MODEL, METADATA, MANIFEST = "model.onnx", "metadata.json", "manifest.json"
-METADATA_KEY = "mlpatterns.metadata"  # of the same record in the metadata_props of an ONNX file
+METADATA_KEY = "mlpatterns.metadata"  # the key of the same record in the metadata_props of an ONNX file
 AGAIN = "train or fetch the model again"
 
 
@@ -38,13 +38,13 @@ class ModelFiles(Struct, frozen=True):
     """The files of a model, with their digests and metadata.
 
     Attributes:
-        model: the ``.onnx`` file.
+        model: the path of the ``.onnx`` file.
         folder: the folder of a registered model, or None for a file outside any registry.
-        sha256: of the ``.onnx`` file, in hex; where it keeps weights in other files, of them all (`identity_of`).
-        version: the registry's version number, which a copy keeps that was made with its metadata; or the first 12
-            digits of the digest.
+        sha256: the SHA-256 of the ``.onnx`` file and its external weights, in hex (`identity_of`).
+        version: the registry's version number, which a copy keeps if its metadata was copied too; otherwise the first
+            12 digits of the digest.
         metadata: its inputs, outputs and labels, or None for a file without metadata.
-        weights: the SHA-256 of each file in which it keeps weights, by its name relative to the model's folder.
+        weights: the SHA-256 of each file of external weights, by its name relative to the model's folder.
     """
 
     model: Path
@@ -64,8 +64,8 @@ class FileEntry(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True, omit_defaults=True):
-    """Every file of an artifact folder, by its name relative to the folder; `weights` are those of them in which the
-    model keeps weights."""
+    """Every file of an artifact folder, by its name relative to the folder; `weights` are the names of the files of
+    external weights."""
 
     files: dict[str, FileEntry]
     weights: tuple[str, ...] = ()
@@ -75,15 +75,15 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
         return {name: self.files[name].sha256 for name in self.weights}
 
     def identity(self) -> str:
-        """The SHA-256 of the model with its weights."""
+        """The SHA-256 of the model with its weights (`identity_of`)."""
         return identity_of(self.files[MODEL].sha256, self.weight_digests())
 
 
 def checked_content(files: ModelFiles) -> bytes:
-    """The content of the ONNX file, checked against the model's digest. Weights in other files are not read.
+    """The content of the ONNX file, checked against the model's digest. External weights are not read.
 
     Raises:
-        ModelFileError: it does not match its digest, or cannot be read.
+        ModelFileError: the file does not match its digest, or cannot be read.
     """
     content = read(files)
     if identity_of(hashlib.sha256(content).hexdigest(), files.weights) != files.sha256:
@@ -92,21 +92,21 @@ def checked_content(files: ModelFiles) -> bytes:
 
 
 def read(files: ModelFiles) -> bytes:
-    """The bytes of the model's file.
+    """The bytes of the ONNX file.
 
     Raises:
-        ModelFileError: it cannot be read.
+        ModelFileError: the file cannot be read.
     """
     with reading_file(files.model):
         return files.model.read_bytes()
 
 
 def unregistered_files(path: Path) -> ModelFiles:
-    """A model file outside any registry, with the metadata that lies beside it, if there is any.
+    """A model file outside any registry, with the metadata beside it, if there is any.
 
     Raises:
-        ModelFileError: if it is missing, a folder or unreadable, its metadata is no such record, or weights that it
-            keeps in other files are not there.
+        ModelFileError: the file is missing, a folder or unreadable, its metadata is not valid, or a file of external
+            weights is missing.
     """
     if not path.is_file():
         raise NoModelFile(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
@@ -119,7 +119,7 @@ def unregistered_files(path: Path) -> ModelFiles:
 
 
 def metadata_path(path: Path) -> Path:
-    """Where the metadata of a model file lies, if it has any: ``model.metadata.json`` beside ``model.onnx``."""
+    """The path of a model file's metadata, if it has any: ``model.metadata.json`` beside ``model.onnx``."""
     return path.with_name(f"{path.stem}.{METADATA}")
 
 
@@ -127,10 +127,10 @@ def metadata_path(path: Path) -> Path:
 
 
 def dump_metadata(metadata: ModelMetadata, sha256: str | None = None) -> bytes:
-    """``metadata.json``: the record with its sample as nested lists (BYTES in base64).
+    """The content of ``metadata.json``: the record, with its sample as nested lists (BYTES in base64).
 
     Args:
-        sha256: of the model file beside which it is to lie; with it that file keeps its version, another has none.
+        sha256: the SHA-256 of the model file next to it. Only a model with this SHA-256 then gets the record's version.
     """
     sample = {name: _nested(value) for name, value in (metadata.sample or {}).items()}
     record = {**asdict(metadata), "sample": sample if metadata.sample is not None else None}
@@ -139,10 +139,10 @@ def dump_metadata(metadata: ModelMetadata, sha256: str | None = None) -> bytes:
 
 
 def load_metadata(path: Path) -> ModelMetadata:
-    """Reads ``metadata.json``; the sample comes back as arrays of the datatypes that the inputs declare.
+    """Reads ``metadata.json``; the sample becomes arrays of the datatypes that the inputs declare.
 
     Raises:
-        ModelFileError: if it is missing or not such a record.
+        ModelFileError: the file is missing or does not describe a model.
     """
     return _described(path)[0]
 
@@ -154,14 +154,14 @@ def _described(path: Path) -> tuple[ModelMetadata, str]:
 
 
 def parse_metadata(content: bytes, what: str) -> tuple[ModelMetadata, str]:
-    """The record that `dump_metadata` wrote, and the SHA-256 of the model whose version it tells: empty if it does not
-    say, as where it was written by hand.
+    """The record that `dump_metadata` wrote, and the SHA-256 of the model to which its version belongs; empty if the
+    record has none, for example if it was written by hand.
 
     Args:
-        what: the name of the source, for errors.
+        what: the name of the source in error texts.
 
     Raises:
-        ModelFileError: it is no such record.
+        ModelFileError: the content does not describe a model.
     """
     try:
         record = msgspec.json.decode(content, type=dict[str, Any])
@@ -194,10 +194,10 @@ def _array(value: Any, datatype: str) -> Array:
 
 
 def dump_manifest(files: Mapping[str, bytes]) -> bytes:
-    """``manifest.json`` for these contents by name: sorted, so that equal files give equal bytes.
+    """The content of ``manifest.json`` for files by name; sorted, so that equal files give equal bytes.
 
     Raises:
-        ModelFileError: the model keeps weights in a file that is not among them.
+        ModelFileError: a file of the model's external weights is not among `files`.
     """
     entries = {
         name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in sorted(files.items())
@@ -212,11 +212,11 @@ def verify(folder: Path, *, what: str | None = None, sha256: str | None = None) 
     """Checks every file of an artifact folder against its manifest.
 
     Args:
-        what: the name of the model, for errors; by default the folder's name.
-        sha256: what the manifest's own digest must be, where it is known.
+        what: the name of the model in error texts; by default the folder's name.
+        sha256: the digest that the manifest itself must have, if it is known.
 
     Raises:
-        ModelFileError: naming the first file that is missing or has other bytes.
+        ModelFileError: a file is missing or has other bytes; the text names the first.
     """
     what = what or folder.name
     manifest = read_manifest(folder, what, sha256)
@@ -230,7 +230,7 @@ def verify(folder: Path, *, what: str | None = None, sha256: str | None = None) 
 
 
 def read_manifest(folder: Path, what: str, sha256: str | None = None) -> Manifest:
-    """The manifest of an artifact folder, whose files are not looked at; raises as `verify`."""
+    """The manifest of an artifact folder. Its files are not checked. Raises as `verify` does for the manifest."""
     path = folder / MANIFEST
     if not path.is_file():
         raise ModelFileError(f"{what}: {MANIFEST} is missing; {AGAIN}")

@@ -1,6 +1,7 @@
-"""The golden set of a model: inputs with the outputs that this model gave, kept with it as ``golden.json``.
+"""The golden set of a model: inputs and the outputs that the model gave for them, stored with it as ``golden.json``.
 
-Training makes one of its data, an import one of a sample: `chosen_rows` and `make_golden` are for both.
+Training makes a golden set from its data, and an import makes one from a sample. Both use `chosen_rows` and
+`make_golden`.
 """
 
 from __future__ import annotations
@@ -26,23 +27,24 @@ __all__ = [
 
 GOLDEN = "golden.json"
 MOST_ROWS = 24
-MOST_ELEMENTS = 1 << 18  # of all inputs: it is stored as text, and read at each load
+MOST_ELEMENTS = 1 << 18  # of all inputs together; a golden set is stored as text and read at each load
 
 
 class Golden(Struct, frozen=True):
-    """Tensors by name as nested lists; floats must agree within `tolerance`, all else exactly."""
+    """A golden set as it is stored: tensors by name as nested lists. Floats must agree within the absolute `tolerance`,
+    all other values exactly."""
 
     tolerance: float
     inputs: dict[str, Any]
     outputs: dict[str, Any]
 
     def dump(self) -> bytes:
-        """``golden.json``."""
+        """The content of ``golden.json``."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2)
 
 
 class GoldenSet(Struct, frozen=True):
-    """A golden set as tensors of the model."""
+    """A golden set with its tensors as arrays."""
 
     tolerance: float
     inputs: Mapping[str, Array]
@@ -50,12 +52,12 @@ class GoldenSet(Struct, frozen=True):
 
 
 def chosen_rows(rows: Mapping[str, Array], specs: Sequence[TensorSpec], most: int | None = None) -> dict[str, Array]:
-    """The rows of many that a golden set holds, spread evenly, so that data sorted by class gives all classes.
+    """Chooses the rows of a golden set, evenly spaced, so that data sorted by class gives all classes.
 
     Args:
         rows: inputs by name, with equal numbers of rows.
-        specs: of the inputs; if the model takes a fixed number of rows, the first rows are taken, in that number.
-        most: rows that the model takes at once, if there is a bound.
+        specs: the inputs. If the model takes a fixed number of rows, the result is that many of the first rows.
+        most: the largest number of rows that the model takes at once, if it has a limit.
     """
     count = len(next(iter(rows.values())))
     sizes = {spec.shape[0] for spec in specs if spec.shape} - {-1}
@@ -71,7 +73,7 @@ def make_golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], toler
     """A golden set of `inputs` and the `outputs` that the model gave for them.
 
     Raises:
-        ValueError: it cannot be stored as text: bytes that are not UTF-8, infinite numbers, NaN in an answer.
+        ValueError: a tensor cannot be stored as JSON: bytes that are not UTF-8, an infinite number, NaN in an output.
     """
     if not finite(outputs):
         raise ValueError("an answer is not finite")
@@ -81,7 +83,7 @@ def make_golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], toler
 
 
 def agree(expected: Array, got: Array, tolerance: float) -> bool:
-    """Whether an output equals the expected one: floats within `tolerance`, all else exactly."""
+    """Whether an output equals the expected output: floats within the absolute `tolerance`, other values exactly."""
     if expected.shape != got.shape:
         return False
     if got.dtype.kind == "f":
@@ -90,17 +92,17 @@ def agree(expected: Array, got: Array, tolerance: float) -> bool:
 
 
 def golden_file(files: ModelFiles) -> Path:
-    """The path of a model's golden set, if it has one; of an unregistered ``model.onnx``, ``model.golden.json``."""
+    """The path of a model's golden set, if it has one; ``model.golden.json`` for an unregistered ``model.onnx``."""
     if files.folder is not None:
         return files.folder / GOLDEN
     return files.model.with_name(f"{files.model.stem}.{GOLDEN}")
 
 
 def golden_inputs(files: ModelFiles) -> tuple[Mapping[str, Array], str]:
-    """The inputs of a model's golden set, or its sample where there is none, and the SHA-256 of where they are from.
+    """The inputs of a model's golden set, or else its sample, and the SHA-256 of the file or metadata that holds them.
 
     Raises:
-        ModelFileError: the model has neither, or its golden set is no such record.
+        ModelFileError: the model has neither, or its golden set is not valid.
     """
     path, metadata = golden_file(files), files.metadata
     if metadata is not None and path.is_file():
@@ -114,7 +116,7 @@ def golden_set(files: ModelFiles) -> GoldenSet | None:
     """The golden set of a model, or None if it has none.
 
     Raises:
-        ModelFileError: it is no such record.
+        ModelFileError: the golden set is not valid for this model.
     """
     path, metadata = golden_file(files), files.metadata
     if metadata is None or not path.is_file():
@@ -138,7 +140,7 @@ def _read(path: Path, name: str, metadata: ModelMetadata, *, with_answers: bool)
 
 
 def _lists(tensors: Mapping[str, Array]) -> dict[str, Any]:
-    """Nested lists; bytes as text, since JSON has no bytes, and NaN as null."""
+    """Tensors as nested lists. Bytes become text, because JSON has no bytes. NaN becomes null in the JSON."""
     return {name: (_texts(value) if value.dtype == object else value).tolist() for name, value in tensors.items()}
 
 
@@ -149,7 +151,7 @@ def _texts(value: Array) -> Array:
 
 
 def _tensor(values: Any, datatype: str) -> Array:
-    """Lists as a tensor; text becomes bytes, as everywhere between predictors."""
+    """Nested lists as a tensor. Text becomes bytes, as in all BYTES tensors between predictors."""
     array = np.array(values, DTYPES[datatype])
     if datatype == "BYTES":
         array = np.array([str(text).encode() for text in array.flat], object).reshape(array.shape)

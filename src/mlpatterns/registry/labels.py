@@ -1,6 +1,7 @@
-"""What names and labels of the model DB may be: text that three databases, a path and a terminal show alike.
+"""The rules for names and labels of the model DB: text that three databases, a path and a terminal treat alike.
 
-PostgreSQL stores no NUL, MariaDB ignores spaces at the end when it compares, and a terminal obeys control characters.
+PostgreSQL cannot store NUL, MariaDB ignores trailing spaces in comparisons, and a terminal interprets control
+characters.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from mlpatterns.references import NAME
 
 __all__ = ["fault_of_label", "fault_of_name", "fault_of_text"]
 
-CONTROLS = frozenset({"Cc", "Zl", "Zp"})  # of Unicode: control characters, and those that separate lines or paragraphs
-SURROGATE = "Cs"  # half a character, which cannot be encoded
+CONTROLS = frozenset({"Cc", "Zl", "Zp"})  # Unicode categories: controls, and separators of lines and paragraphs
+SURROGATE = "Cs"  # the Unicode category of lone surrogates, which cannot be encoded
 
 
 def fault_of_label(text: str) -> str:
-    """Why text cannot be a label (the name of a project or deployment, a tag's value), as the end of a sentence that
-    begins with what it is; or nothing."""
+    """Why `text` is not valid as a label (the name of a project or deployment, or the value of a tag); empty if it is
+    valid. The result completes a sentence whose subject is the label."""
     if text != text.strip():
         return "begins or ends with a space; leave it out"
     kinds = {category(character) for character in text}
@@ -28,14 +29,14 @@ def fault_of_label(text: str) -> str:
 
 
 def fault_of_name(text: str) -> str:
-    """As `fault_of_label`, of the name of a model or alias, or the key of a tag: what a reference can name."""
+    """Like `fault_of_label`, for names that a reference can contain: of models, of aliases, and the keys of tags."""
     if re.fullmatch(NAME, text):
         return ""
     return "is letters, digits, '_', '-' and '.', begins with a letter or digit, and has 128 characters at most"
 
 
 def fault_of_text(text: str) -> str:
-    """As `fault_of_label`, of a description: lines and tabs may stand in it."""
+    """Like `fault_of_label`, for a description, which may contain line breaks and tabs."""
     if "\0" in text:
         return "has a NUL character; leave it out"
     return "has half a character; send UTF-8" if any(category(character) == SURROGATE for character in text) else ""

@@ -1,6 +1,6 @@
-"""The loader: it copies a verified model into the folder of a server, before that server starts.
+"""The loader copies a verified model into the folder of a server, before that server starts.
 
-An init container runs it. The model's file gets its name last, so a server that finds it finds all its files.
+An init container runs it. The model's file gets its name last, so a server that finds this file finds all others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mlpatterns.user_errors import ModelFileError, RegistryDown, UserError, Wron
 __all__ = ["LoadedModel", "load_model"]
 
 PAUSE = 1.0  # seconds between two attempts to reach a registry or store
-MOST = 2**33  # bytes of a model by its URL
+MOST = 2**33  # bytes of each file of a model that is loaded by URL
 _OBJECT = re.compile(r"(?P<root>(?:s3|file)://.*/)(?P<key>[^/]+\.onnx)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -39,10 +39,10 @@ class LoadedModel(Struct, frozen=True):
     """A model that was loaded into a folder.
 
     Attributes:
-        model: its file.
-        source: the version or file that was loaded: ``iris:3``, or the address of a file.
-        sha256: of the file, in hex, with the weights that it keeps in others.
-        instead: why the default model was loaded, or empty.
+        model: the path of its ``.onnx`` file.
+        source: the version or file that was loaded: ``iris:3``, or the path or URL of a file.
+        sha256: the SHA-256 of the model with its weights, in hex (`identity_of`).
+        instead: why the default model was loaded; empty if it was not.
     """
 
     model: Path
@@ -61,21 +61,22 @@ def load_model(
     wait: float = 0.0,
     pause: Callable[[float], None] = time.sleep,
 ) -> LoadedModel:
-    """Puts a model into `folder` as ``NAME.onnx``, over one that is there; metadata, golden set and profile lie beside
-    it, and the files in which it keeps weights under the names that it gives them.
+    """Writes a model into `folder` as ``NAME.onnx`` and replaces a file of that name. Metadata, golden set and profile
+    are written next to it, and external weights under the names that the ONNX file gives them.
 
     Args:
-        source: a model reference, or the address of a file: ``s3://BUCKET/KEY.onnx``, ``file:///KEY.onnx``.
-        sha256: what the model must be, weights in other files included (`identity_of`); an address has nothing else to
-            be checked with, so it needs it.
-        default: another source, for where `source` cannot be had; without it that is an error.
-        wait: seconds to go on asking a registry or a store that does not answer.
+        source: a model reference, or the URL of a file: ``s3://BUCKET/KEY.onnx``, ``file:///KEY.onnx``.
+        sha256: the SHA-256 that the model with its weights must have (`identity_of`). It is required for a URL, because
+            nothing else could verify the file.
+        default: another source, which is used if loading `source` fails.
+        wait: seconds for which to retry if a registry or a store does not answer.
 
     Raises:
         UnknownName: there is no such model, alias or version.
-        ModelFileError: it does not match its SHA-256, or cannot be read.
-        RegistryDown: registry or store did not answer within `wait`.
-        UserError: the source is none, or the folder cannot be written or has another model's weights of the same name.
+        ModelFileError: the model does not match its SHA-256, or cannot be read.
+        RegistryDown: the registry or the store did not answer within `wait`.
+        UserError: `source` is not valid, the folder cannot be written, or it has another model's weights of the same
+            name.
     """
     try:
         return _patiently(lambda: _load(source, folder, settings, sha256), wait, pause)
@@ -117,14 +118,14 @@ def _sha256(content: bytes) -> str:
 
 
 def _stem(source: str) -> str:
-    """The stem of the file: the model's name, or the stem of its source."""
+    """The stem of the new file: the model's name, or the stem of the source file."""
     if "://" in source:
         return source.rpartition("/")[2].removesuffix(".onnx")
     reference = parse_reference(source)
     return reference.path.stem if isinstance(reference, FileReference) else reference.name
 
 
-# ---- where it comes from -------------------------------------------------------------------------------------------
+# ---- reading the source -------------------------------------------------------------------------------------------
 
 
 class _ModelContent(Struct, frozen=True):
@@ -167,11 +168,11 @@ def _beside(found: ModelFiles) -> dict[str, bytes]:
     return files
 
 
-# ---- where it goes -------------------------------------------------------------------------------------------------
+# ---- writing the files -----------------------------------------------------------------------------------------------
 
 
 def _place(model: Path, found: _ModelContent) -> None:
-    """Writes each file atomically, the model last; files of the model before that this one lacks are removed."""
+    """Writes each file atomically, the model last. Removes files of the previous model that the new one lacks."""
     folder, stem, before = model.parent, model.stem, weight_names(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -189,11 +190,11 @@ def _place(model: Path, found: _ModelContent) -> None:
 
 
 def _write_weights(model: Path, weights: Mapping[str, bytes], before: Collection[str]) -> None:
-    """Writes the files of weights that are not there already.
+    """Writes the files of weights that are missing or different.
 
     Args:
-        before: those of the model that is there. Its file is removed before one of them is replaced, so that a
-            server that starts meanwhile finds no mixture of the two.
+        before: the files of weights of the previous model. Before one of them is replaced, the previous ONNX file is
+            removed, so that a server that starts meanwhile never finds a mixture of two models.
     """
     for name, content in weights.items():
         path = model.parent / name

@@ -1,8 +1,8 @@
-"""From a model reference to verified files.
+"""Finds the verified files for a model reference.
 
-The registry's answer for a version number is cached on this machine, since a number never names another version. So a
-version whose files are here is served while the registry is down. A registry in a file is queried each time: it cannot
-hang.
+The registry's answer for a version number is cached on this machine, because a number always names the same version. So
+a version whose files are here can be served while the registry is down. A registry in a file is queried each time,
+because it cannot hang.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ __all__ = ["cached_answer", "fetch_version", "find_version", "locate"]
 
 
 def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
-    """Finds a model and checks its files against their SHA-256. It blocks: call it in a thread.
+    """Finds a model and checks its files against their SHA-256. It blocks, so call it in a thread.
 
     Args:
         reference: a reference or its text.
-        settings: they say where the registry (its database or its service) and the artifacts are; fetched artifacts
-            are cached below the home.
+        settings: contains the URLs of the registry (a database or a service) and of the artifacts, and the home, below
+            which fetched artifacts are cached.
 
     Raises:
         UnknownName: no such model, alias or version.
         ModelFileError: a file is missing or damaged.
         MissingExtra: the registry's driver is not installed.
-        RegistryDown: the registry does not answer, or as ArtifactsDown where the files are.
-        UserError: the text is no reference.
+        RegistryDown: the registry does not answer; as ArtifactsDown if the store of the files does not answer.
+        UserError: the text is not a reference.
     """
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
@@ -49,7 +49,7 @@ def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
 
 
 def find_version(reference: RegisteredReference, settings: Settings) -> VersionFiles:
-    """The version that a reference names now; raises as `locate`."""
+    """The version that a reference names now. Raises as `locate` does."""
     known = cached_answer(reference, settings)
     if known is not None:
         return known
@@ -61,9 +61,9 @@ def find_version(reference: RegisteredReference, settings: Settings) -> VersionF
 
 
 def fetch_version(name: str, answer: VersionFiles, settings: Settings, stop: Event | None = None) -> ModelFiles:
-    """The files of a version, fetched if they are elsewhere, and checked against their SHA-256.
+    """The files of a version, fetched if they are not on this machine, and checked against their SHA-256.
 
-    Once `stop` is set, a fetch is given up. The registry's answer is cached.
+    Setting `stop` stops a fetch. The registry's answer is cached.
 
     Raises:
         FetchAbandoned: `stop` was set.
@@ -79,10 +79,10 @@ def fetch_version(name: str, answer: VersionFiles, settings: Settings, stop: Eve
 
 
 def cached_answer(reference: RegisteredReference, settings: Settings) -> VersionFiles | None:
-    """The cached answer for a version whose files are on this machine; None for an alias."""
+    """The cached answer for a version number whose files are on this machine, or None. Always None for an alias."""
     if reference.version is None or settings.registry_url.startswith("sqlite:"):
         return None
-    with suppress(OSError, msgspec.MsgspecError):  # a missing or damaged entry is asked for again
+    with suppress(OSError, msgspec.MsgspecError):  # if the entry is missing or damaged, the registry is queried
         answer = msgspec.json.decode(_file(settings, reference.name, reference.version).read_bytes(), type=VersionFiles)
         return answer if is_local(settings.artifacts_url, answer, settings.home) else None
     return None
@@ -91,7 +91,7 @@ def cached_answer(reference: RegisteredReference, settings: Settings) -> Version
 def _remember(name: str, answer: VersionFiles, settings: Settings) -> None:
     file = _file(settings, name, answer.version)
     if not settings.registry_url.startswith("sqlite:") and not file.exists():
-        with suppress(OSError):  # a home that cannot be written serves all the same
+        with suppress(OSError):  # serving works even if the home cannot be written
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, msgspec.json.encode(answer))
 

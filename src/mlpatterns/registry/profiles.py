@@ -1,4 +1,4 @@
-"""The profile of a model's training data, kept with the model as ``profile.json``."""
+"""The profile of a model's training data, stored with the model as ``profile.json``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROFILE = "profile.json"
 
 
 def profile_file(files: ModelFiles) -> Path:
-    """The path of a model's profile, if it has one; of an unregistered ``model.onnx`` it is ``model.profile.json``."""
+    """The path of a model's profile, if it has one; ``model.profile.json`` for an unregistered ``model.onnx``."""
     if files.folder is not None:
         return files.folder / PROFILE
     return files.model.with_name(f"{files.model.stem}.{PROFILE}")
@@ -26,7 +26,7 @@ def read_profile(files: ModelFiles) -> DataProfile | None:
     """The profile of a model, or None if it has none.
 
     Raises:
-        ModelFileError: it is no such record.
+        ModelFileError: the file cannot be read, or is not a profile.
     """
     path = profile_file(files)
     try:

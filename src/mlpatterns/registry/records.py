@@ -1,6 +1,6 @@
 """The rows that the model DB returns, described once for its service, its client and its OpenAPI document.
 
-Dataclasses, because FastAPI documents them and msgspec reads them.
+They are dataclasses, because FastAPI documents dataclasses and msgspec decodes them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ProjectRow:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model. `last_number` is the last that a version was given, or 0."""
+    """A model. `last_number` is the number that its latest version got, even if it was deleted; 0 if there was none."""
 
     model_id: str
     project_id: str
@@ -37,7 +37,7 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class ExperimentRow:
-    """One training run. `dataset_sha256` is the digest that `training_dataset` names, if it names one."""
+    """One training run. `dataset_sha256` is the digest in `training_dataset`, or None if it contains none."""
 
     experiment_id: str
     model_id: str
@@ -54,8 +54,8 @@ class ExperimentRow:
 
 @dataclass(frozen=True)
 class VersionRow:
-    """Version `number` of a model. `sha256` is of its model file, and of the weights that it keeps in others,
-    `manifest_sha256` of the list of all its files, `artifact_url` where they are, relative to the artifacts' root."""
+    """Version `number` of a model. `sha256` is the digest of its model file and its external weights. `manifest_sha256`
+    is the digest of the list of all its files. `artifact_url` is relative to the root of all artifacts."""
 
     version_id: str
     model_id: str
@@ -82,7 +82,7 @@ class AliasRow:
 
 @dataclass(frozen=True)
 class DeploymentRow:
-    """Where a version serves, or served until `ended_datetime`."""
+    """A deployment of a version, which is active or ended at `ended_datetime`."""
 
     deployment_id: str
     version_id: str
@@ -93,7 +93,8 @@ class DeploymentRow:
 
 @dataclass(frozen=True)
 class LineageRow:
-    """The digest of the data, the experiment that used it, the version that it made, and the version's deployments."""
+    """The digest of a dataset, the experiment that used it, the version that the experiment produced, and the version's
+    deployments."""
 
     dataset_sha256: str | None
     experiment: ExperimentRow | None

@@ -1,6 +1,6 @@
-"""The registry of a model DB's service, `http://…` or `https://…`, for machines that do not reach the database.
+"""The registry behind a model DB's service, `http://…` or `https://…`, for machines that cannot reach the database.
 
-The password of the URL, if it has one, is sent as the API key: `http://key:SECRET@models.example:8000`.
+If the URL has a password, it is sent as the API key: `http://key:SECRET@models.example:8000`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from mlpatterns.user_errors import RegistryDown, UserError, WrongUse
 
 __all__ = ["ServiceConnection", "client_of"]
 
-PATIENCE = 10.0  # seconds for one answer
+PATIENCE = 10.0  # seconds that each network operation may take
 
 
 def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:
-    """A client of the service at a registry's URL.
+    """A client of the service at the URL of a registry.
 
     Raises:
-        UserError: the URL is no service's.
+        UserError: the URL is not the address of a service.
     """
     try:
         password = urlsplit(url).password
@@ -38,27 +38,27 @@ class ServiceConnection:
     """A RegistryConnection to a service.
 
     Args:
-        url: of the service.
+        url: the address of the service.
 
     Raises:
-        UserError: the URL is no service's.
+        UserError: the URL is not the address of a service.
     """
 
     def __init__(self, url: str) -> None:
         self._shown, self._client = redact(url), client_of(url)
 
     def find(self, reference: RegisteredReference) -> VersionFiles:
-        """As Registry.find.
+        """See Registry.find.
 
         Raises:
-            UserError: the service refuses, or is none.
+            UserError: the service refuses the caller, or is not a model DB.
         """
         try:
             return self._find(reference)
         except Denied as error:
             raise UserError(f"the registry at {self._shown} refuses: {error}; its URL may hold the key: "
                             "http://key:SECRET@HOST:PORT") from error  # fmt: skip
-        except NotFound as error:  # it has not even the listing of models
+        except NotFound as error:  # even the list of models is missing, so this is another kind of server
             raise UserError(
                 f"what answers at {self._shown} is not a model DB; `mlpatterns run model_db` is one"
             ) from error

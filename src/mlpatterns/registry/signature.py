@@ -1,4 +1,4 @@
-"""The signature of a version: its inputs, outputs and labels, on which clients rely, and how two signatures differ."""
+"""The signature of a version (the inputs, outputs and labels on which clients rely), and how two signatures differ."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ class Signature(Struct, frozen=True):
 
 
 def difference(before: Signature | ModelMetadata, after: Signature | ModelMetadata) -> str:
-    """How `after` breaks the clients of `before`: ``its inputs: 'x' is FP32 [-1, 10], and was FP32 [-1, 30]``; or
-    nothing."""
+    """How `after` breaks clients of `before`, such as ``its inputs: 'x' is FP32 [-1, 10], and was FP32 [-1, 30]``.
+
+    Empty if the two do not differ.
+    """
     return (
         _tensors("inputs", before.inputs, after.inputs)
         or _tensors("outputs", before.outputs, after.outputs)
@@ -41,11 +43,11 @@ def difference(before: Signature | ModelMetadata, after: Signature | ModelMetada
 
 
 def signature_of(root: str, answer: VersionFiles, *, what: str) -> Signature:
-    """The signature of a version, by its manifest and metadata alone: the model itself is not read.
+    """The signature of a version. Only its manifest and metadata are read, not the model itself.
 
     Args:
-        root: the URL that artifacts are below.
-        what: the name of the version, for errors.
+        root: the root URL of all artifacts.
+        what: the name of the version in error texts.
 
     Raises:
         ModelFileError: a file is missing or damaged.
@@ -84,7 +86,7 @@ def _why(error: Exception) -> str:
     return str(error) if type(error) is ValueError else f"its {METADATA} does not describe a model"
 
 
-# ---- in what they differ -----------------------------------------------------------------------------------------
+# ---- differences ---------------------------------------------------------------------------------------------------
 
 
 def _tensors(what: str, before: Sequence[TensorSpec], after: Sequence[TensorSpec]) -> str:
@@ -125,11 +127,11 @@ def _primary(old: str, new: str) -> str:
     return "" if old == new else f"its primary output is {new!r}, and was {old!r}"
 
 
-SHOWN = 10  # names of a list that a sentence shows; of the rest it says the number
+SHOWN = 10  # the most names of a list that a sentence contains; for the rest it gives their number
 
 
 def _names(old: Sequence[str], new: Sequence[str]) -> str:
-    """How two lists differ; of equally long ones, the first name that differs."""
+    """How two lists differ. If they have the same length, only the first name that differs."""
     if len(old) == len(new):
         place = next(place for place, (was, now) in enumerate(zip(old, new, strict=True)) if was != now)
         return f"number {place} is {new[place]!r}, and was {old[place]!r}"

@@ -1,4 +1,4 @@
-"""A registry that is queried in a thread of its own. A query that takes too long is abandoned with its thread."""
+"""A registry that is queried in a separate thread. If a query takes too long, it is abandoned with its thread."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["RegistryConnection", "ThreadedRegistry"]
 
-PATIENCE = 5.0  # seconds for one answer
-MOST_LEFT = 4  # abandoned threads that may still wait for their answer
+PATIENCE = 5.0  # seconds to wait for one answer
+MOST_LEFT = 4  # the most abandoned threads that still wait for an answer; beyond that, queries fail at once
 
 
 class RegistryConnection(Protocol):
-    """A connection to a registry. Its calls block; only one thread makes them."""
+    """A connection to a registry. Its calls block, and only one thread may make them."""
 
     def find(self, reference: RegisteredReference) -> VersionFiles:
-        """As Registry.find."""
+        """See Registry.find."""
         ...
 
     def close(self) -> None: ...
 
 
 class ThreadedRegistry:
-    """The Registry at a URL: a database or the service of one.
+    """The Registry at a URL: a database, or the service of a model DB.
 
     Raises:
-        UserError: the URL is no registry's.
+        UserError: the URL is not the URL of a registry.
     """
 
     def __init__(self, url: str) -> None:
@@ -52,7 +52,7 @@ class ThreadedRegistry:
             return await asyncio.wait_for(asyncio.wrap_future(answer), PATIENCE)
 
     def find_blocking(self, reference: RegisteredReference) -> VersionFiles:
-        """As `find`, without an event loop. It blocks."""
+        """Like `find`, but blocks and needs no event loop."""
         with self._asking(reference) as answer:
             return answer.result(PATIENCE)
 
@@ -66,7 +66,7 @@ class ThreadedRegistry:
 
     @contextmanager
     def _asking(self, reference: RegisteredReference) -> Iterator[Future[VersionFiles]]:
-        """The future of a query. If it times out, its thread is abandoned and the next query gets a new one."""
+        """The future of a query. If it times out, its thread is abandoned and the next query gets a new thread."""
         if self._thread in self._left:
             self._left = [thread for thread in self._left if thread.is_alive()]
             if len(self._left) >= MOST_LEFT:
@@ -87,7 +87,7 @@ class ThreadedRegistry:
 
 def _connect(url: str) -> RegistryConnection:
     if is_service(url):
-        from mlpatterns.registry.service import ServiceConnection  # an HTTP client, which few need
+        from mlpatterns.registry.service import ServiceConnection  # few processes need an HTTP client
 
         return ServiceConnection(url)
     from mlpatterns.registry.database import DatabaseConnection

@@ -1,4 +1,4 @@
-"""Daemon threads: a process can end while one of them hangs."""
+"""Daemon threads, which do not keep a process from ending if they hang."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class DaemonThread(Thread):
-    """Does the work that is submitted, in order, until `end` is called."""
+    """Runs submitted functions in order, until `end` is called."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -27,7 +27,7 @@ class DaemonThread(Thread):
         return result
 
     def end(self) -> None:
-        """Ends the thread after the work that was submitted before."""
+        """Ends the thread after all functions that were submitted before have run."""
         self._work.put(None)
 
     def run(self) -> None:
@@ -38,11 +38,11 @@ class DaemonThread(Thread):
                     result.set_result(work())
                 except BaseException as error:
                     result.set_exception(error)
-            del given, work, result  # a waiting thread keeps no result alive, and no error with its frames
+            del given, work, result  # so that the idle thread keeps no result alive, and no error with its frames
 
 
 def start_thread(work: Callable[[], T], name: str) -> Future[T]:
-    """Begins `work` in a thread of its own."""
+    """Starts `work` in a new thread; returns the future of its result."""
     thread = DaemonThread(name)
     result = thread.submit(work)
     thread.end()

@@ -1,4 +1,4 @@
-"""JSON over one HTTP connection to the model DB's service, with the standard library alone."""
+"""JSON over one HTTP connection to the model DB's service, with only the standard library."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mlpatterns.user_errors import WrongUse
 __all__ = ["ServiceTransport", "segment"]
 
 T = TypeVar("T")
-PAGE = 500  # rows that one request of a listing asks for
+PAGE = 500  # rows that one request of a listing returns at most
 
 
 class ServiceTransport:
-    """An HTTP service below one URL.
+    """A connection to an HTTP service.
 
     Args:
-        url: its address, ``http://HOST:PORT`` with the path of a proxy, if there is one.
-        prefix: of every path.
+        url: its address, ``http://HOST:PORT``, followed by the path of a proxy, if there is one.
+        prefix: precedes every path.
         headers: sent with each request.
-        timeout: seconds for one answer.
+        timeout: seconds that each network operation may take.
 
     Raises:
-        UserError: `url` is no http or https address.
+        UserError: `url` is not an http or https address.
     """
 
     def __init__(self, url: str, prefix: str, headers: Mapping[str, str], timeout: float) -> None:
@@ -47,10 +47,11 @@ class ServiceTransport:
         self._connection.close()
 
     def ask(self, method: str, path: str, kind: type[T], body: Any = None) -> T:
-        """The answer, read as `kind`.
+        """Sends a request and returns the answer, decoded as `kind`.
 
         Raises:
-            PredictionError: as the service answered, or Unavailable if it did not.
+            PredictionError: the error with which the service answered.
+            Unavailable: the service did not answer, or its answer is not a `kind`.
         """
         return _read(self._exchange(method, path, body)[0], kind)
 
@@ -58,7 +59,7 @@ class ServiceTransport:
         self._exchange("DELETE", path, None)
 
     def pages(self, path: str, kind: type[T], query: Mapping[str, Any]) -> Iterator[T]:
-        """Every row of a listing; each page is requested when it is read."""
+        """Every row of a listing. Each page is requested when its first row is needed."""
         asked = {name: value for name, value in query.items() if value is not None}
         after: dict[str, str] | None = {}
         while after is not None:
@@ -68,7 +69,7 @@ class ServiceTransport:
             after = None if link is None else {"after": _place(link)}
 
     def _exchange(self, method: str, path: str, body: Any) -> tuple[bytes, str | None]:
-        """(content, link header) of the response. Only a GET is sent again if the connection was closed."""
+        """(content, link header) of the response. If the connection fails, only a GET is sent again."""
         try:
             status, content, link = self._once(method, path, body)
         except (OSError, http.client.HTTPException) as error:
@@ -90,17 +91,17 @@ class ServiceTransport:
             answer = self._connection.getresponse()
             return answer.status, answer.read(), answer.headers.get("link")
         except (OSError, http.client.HTTPException):
-            self._connection.close()  # the next request opens one
+            self._connection.close()  # the next request opens a new connection
             raise
 
 
 def segment(text: str) -> str:
-    """Text as one part of a path."""
+    """Escapes text for use as one segment of a path."""
     return quote(text, safe="")
 
 
 def _place(link: str) -> str:
-    """Where the next page begins, from the link to it: ``<?limit=500&after=PLACE>; rel="next"``."""
+    """The position of the next page, from the link to it: ``<?limit=500&after=PLACE>; rel="next"``."""
     return parse_qs(link.partition("<?")[2].partition(">")[0])["after"][0]
 
 

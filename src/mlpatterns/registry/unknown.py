@@ -1,4 +1,4 @@
-"""The errors for a model, a version or an alias that the registry does not have."""
+"""Errors for models, versions and aliases that the registry does not have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlpatterns.user_errors import UnknownName
 
 __all__ = ["TRAINED", "maker", "unknown", "unknown_model"]
 
-# The models that trainings make. Servers import this module and no trainings, so a test compares the two lists.
+# The models that trainings produce. Servers import this module but no trainings, so a test compares the two lists.
 TRAINED = frozenset(
     {
         "cifar10",
@@ -21,12 +21,12 @@ TRAINED = frozenset(
 
 
 def maker(name: str) -> str:
-    """The command that makes a version of a model."""
+    """The command that creates a version of a model."""
     return f"`mlpatterns train {name}`" if name in TRAINED else f"`mlpatterns registry import FILE.onnx --name {name}`"
 
 
 def unknown_model(name: str, known: Iterable[str] = ()) -> UnknownName:
-    """The error for a model that is not there; it names the command that makes one."""
+    """The error for a model that does not exist. It names the command that creates one."""
     return UnknownName("model", name, known, f"{maker(name)} makes it")
 
 
@@ -36,7 +36,8 @@ def unknown(
     versions: Callable[[], Iterable[int]],
     aliases: Callable[[], Iterable[str]],
 ) -> UnknownName:
-    """The error for a reference: which part of it is not there, and which models, versions or aliases are."""
+    """The error for a reference that cannot be resolved. It names the missing part, and the models or aliases that
+    exist or the latest version."""
     name = reference.name
     if name not in models:
         return unknown_model(name, models)
@@ -49,7 +50,7 @@ def unknown(
 
 
 def _first_alias(reference: RegisteredReference, versions: Iterable[int]) -> str:
-    """How a model gets its first alias; it has none if all its versions were unfit to serve."""
+    """How to give a model its first alias. A model has no alias if none of its versions was fit to serve."""
     name, latest = reference.name, max(versions, default=0)
     if not latest:
         return f"{maker(name)} makes a version and its champion"

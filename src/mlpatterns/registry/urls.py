@@ -1,4 +1,4 @@
-"""Registry URLs: what each part means, and the errors about them. SQLAlchemy is not imported."""
+"""Parses registry URLs, and creates the errors about them. SQLAlchemy is not imported."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = [
     "sqlite_file", "unusable",
 ]  # fmt: skip
 
-MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
+MANIFEST_BYTES = 1 << 20  # the largest size of a manifest
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
-# The form that SQLAlchemy reads, which writes the registry: a password may hold a "/".
+# The URL syntax of SQLAlchemy, with which the registry is written. A password may contain a "/".
 DATABASE_URL = re.compile(
     r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?"
     r"(?::(?P<port>[0-9]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
@@ -25,7 +25,7 @@ DATABASE_URL = re.compile(
 
 
 def relative_url(root: str, url: str) -> str | None:
-    """The URL of an artifact relative to `root`, or None for one that lies elsewhere."""
+    """The URL of an artifact relative to `root`, or None if it is not below `root`."""
     if "://" not in url:
         return url
     head = f"{root.rstrip('/')}/"
@@ -33,7 +33,7 @@ def relative_url(root: str, url: str) -> str | None:
 
 
 def is_service(url: str) -> bool:
-    """Whether it is the address of a model DB's service, and not of a database."""
+    """Whether `url` is the address of a model DB's service, not of a database."""
     return url.startswith(("http://", "https://"))
 
 
@@ -41,7 +41,7 @@ def scheme_of(url: str) -> str:
     """The kind of database: ``sqlite``, ``postgresql`` or ``mysql``.
 
     Raises:
-        UserError: for any other URL.
+        UserError: it is any other URL.
     """
     if is_service(url):
         raise UserError(f"the service at {redact(url)} can only be queried; trainings, imports and model_db need "
@@ -55,10 +55,10 @@ def scheme_of(url: str) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL, None for another database. Of its path, `?` and `%` are written `%3F` and `%25`.
+    """The file of an SQLite URL; None for another database. In the path, `?` and `%` are escaped as `%3F` and `%25`.
 
     Raises:
-        UserError: for a database in memory, which no other process could read.
+        UserError: the URL is of a database in memory, which no other process could read.
     """
     if scheme_of(url) != "sqlite":
         return None
@@ -69,10 +69,10 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def empty_file(url: str) -> RegistryDown:
-    """The error for an SQLite file that exists and has none of the registry's tables.
+    """The error for an SQLite file that exists but does not contain the registry's tables.
 
-    Such a file was cut short or put there by mistake. A file that does not exist, or a server's database without
-    tables, is a registry that nobody has made yet; that is no fault.
+    Such a file was truncated or put there by mistake. A missing file, or a server's database without tables, is not an
+    error: it is a registry that was not created yet.
     """
     return RegistryDown(
         f"the registry at {redact(url)} is a file without a registry's tables; restore it from a backup, or let "
@@ -81,7 +81,7 @@ def empty_file(url: str) -> RegistryDown:
 
 
 def unusable(url: str, error: BaseException) -> UserError:
-    """The sentence for a database that is down, locked, or not a database; `error` is its driver's."""
+    """The error for a database that is down, locked, or not a database; `error` is the exception of the driver."""
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     match = DATABASE_URL.fullmatch(url)
     if match and match["password"]:

@@ -1,7 +1,7 @@
-"""Copying the files of weights of a model from one folder to another.
+"""Reads and checks a model's files of external weights, which the loader copies from one folder to another.
 
-The ONNX file holds their names, so they cannot be renamed: two models whose files of weights have the same name and
-other bytes cannot lie in one folder.
+The ONNX file contains the names of these files, so they cannot be renamed. If two models have files of weights with the
+same name but different bytes, the models cannot be in one folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from mlpatterns.user_errors import ModelFileError, UserError
 
 __all__ = ["check_no_conflict", "check_weight_names", "weight_contents", "weight_names"]
 
-OURS = (".onnx", ".json")  # suffixes of the files that lie beside a model's weights
+OURS = (".onnx", ".json")  # suffixes of the other files in the folder, which weights must not overwrite
 
 
 def weight_contents(files: ModelFiles) -> dict[str, bytes]:
     """The content of each file of weights by its name, checked against its digest.
 
     Raises:
-        ModelFileError: one cannot be read, or was changed since it was found.
+        ModelFileError: a file cannot be read, or has changed since its digest was computed.
     """
     contents = {}
     for name, sha256 in files.weights.items():
@@ -37,10 +37,10 @@ def weight_contents(files: ModelFiles) -> dict[str, bytes]:
 
 
 def check_weight_names(what: str, names: Collection[str]) -> None:
-    """Checks that no file of weights has the name of another file of a model.
+    """Checks that no file of weights has a suffix that is reserved for other files of a model.
 
     Raises:
-        ModelFileError: one has.
+        ModelFileError: a name ends with ``.onnx`` or ``.json``.
     """
     for name in names:
         if name.lower().endswith(OURS):
@@ -49,14 +49,14 @@ def check_weight_names(what: str, names: Collection[str]) -> None:
 
 
 def check_no_conflict(model: Path, weights: Mapping[str, str]) -> None:
-    """Checks that a model and its weights can be written into a folder without overwriting others.
+    """Checks that a model's weights can be written into a folder without overwriting the files of other models.
 
     Args:
-        model: what its file will be called; one of that name is about to be replaced.
+        model: the path to which the model will be written; an existing file there will be replaced.
         weights: the SHA-256 of each file of weights, by its name.
 
     Raises:
-        UserError: a file of another model has the same name and other bytes.
+        UserError: another file in the folder has the same name but different bytes.
     """
     own = weight_names(model)
     others = {name: each for each in model.parent.glob("*.onnx") if each != model for name in weight_names(each)}
@@ -69,7 +69,7 @@ def check_no_conflict(model: Path, weights: Mapping[str, str]) -> None:
 
 
 def weight_names(model: Path) -> tuple[str, ...]:
-    """The files of weights that an ONNX file names; none if there is no such file, or if it is damaged."""
+    """The files of weights that an ONNX file names; empty if the file does not exist or is damaged."""
     try:
         return external_files_of(model)
     except (OSError, ModelFileError):

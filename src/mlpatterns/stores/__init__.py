@@ -1,4 +1,4 @@
-"""State outside the process, in a backend that a URL selects. Each need has one interface, each backend one file."""
+"""Opens stores of state. Each kind of store has one interface; a URL selects the backend that implements it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOGS = {
 }
 REGISTRIES = ("sqlite", "postgresql", "mysql", "http", "https")
 
-# (need, URL scheme) -> module:class. A backend's module is imported at the first use of its URL scheme.
+# (kind of store, URL scheme) -> module:class. A backend's module is imported at the first use of its URL scheme.
 BACKENDS: dict[tuple[type, str], str] = {
     (CacheStore, "memory"): "mlpatterns.stores.cache_memory:MemoryCache",
     (CacheStore, "sqlite"): "mlpatterns.stores.cache_sqlite:SqliteCache",
@@ -62,7 +62,7 @@ BACKENDS: dict[tuple[type, str], str] = {
 
 
 def offers(need: type, url: str) -> bool:
-    """Whether the kind of store `need` has a backend for the URL's scheme."""
+    """Whether stores of kind `need` have a backend for the scheme of `url`."""
     return (need, _scheme(url)) in BACKENDS
 
 
@@ -77,7 +77,7 @@ async def open_store(need: type[S], url: str) -> S:
 
 
 def open_objects(url: str) -> ObjectStore:
-    """Opens the ObjectStore at `url`. It is the only store whose calls block, so it needs no event loop.
+    """Opens the ObjectStore at `url`. Its calls block, unlike those of other stores, so it needs no event loop.
 
     Raises:
         SettingsError: no backend supports the URL's scheme, or the URL is malformed.

@@ -1,4 +1,4 @@
-"""The CacheStore: answers by key, for a while. Entries may be lost at any time; then the model is only asked again."""
+"""The CacheStore: answers by key, for a limited time. If an entry is lost, the model only computes its answer again."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ OF_ONE = 64  # bytes of an object in addition to its content
 
 
 class CacheEntry(Struct, frozen=True):
-    """A response made by `owned_copy`, and the time until which it is fresh: seconds of the wall clock."""
+    """A response made by `owned_copy`, and the time until which it is fresh, in seconds since 1970."""
 
     response: InferenceResponse
     fresh_until: float
 
 
 class CacheUsage(Struct, frozen=True):
-    """What a store holds, if it knows, and how many entries it lost since it was opened.
+    """The size of a store, if it is known, and the entries that it lost since it was opened.
 
     Attributes:
-        bytes: as the store counts them.
+        entries: the number of entries, or None if the store does not know it.
+        bytes: the size of all entries as the store estimates it, or None.
         evictions: entries that were removed before they expired.
-        damaged: values that are no valid entries.
+        damaged: entries that could not be decoded or encoded.
     """
 
     entries: int | None = None
@@ -46,7 +47,7 @@ class CacheStore(Protocol):
     """Entries by key. Opening a store fails only if the URL is malformed; if the store is down, its methods fail.
 
     Attributes:
-        instant: it answers without waiting, so the caller needs neither a time limit nor a task.
+        instant: whether the store answers without waiting, so that the caller needs neither a time limit nor a task.
     """
 
     @property
@@ -58,7 +59,7 @@ class CacheStore(Protocol):
         """The entry, or None if it was never written, has expired, was evicted, or is damaged.
 
         Raises:
-            Unavailable: the store gives an unexpected answer.
+            Unavailable: the store does not answer, or gives an unexpected answer.
         """
         ...
 
@@ -69,21 +70,22 @@ class CacheStore(Protocol):
     async def set_many(self, entries: Mapping[str, CacheEntry], ttl: float) -> None:
         """Writes entries, which expire after `ttl` seconds. They replace older entries with the same keys.
 
+        An entry that cannot be encoded is skipped and counted in `usage.damaged`.
+
         Raises:
-            Unavailable: the store gives an unexpected answer.
-            TypeError: an entry holds a value that cannot be stored.
+            Unavailable: the store does not answer, or gives an unexpected answer.
         """
         ...
 
     async def clear(self, prefix: str) -> int:
-        """Deletes all keys that begin with `prefix`; returns how many there were."""
+        """Deletes all entries whose keys begin with `prefix`; returns their number."""
         ...
 
     async def close(self) -> None: ...
 
 
 def owned_copy(response: InferenceResponse) -> InferenceResponse:
-    """A copy of `response` with read-only tensors of its own. A copy is needed because a model may reuse its buffers,
+    """A copy of `response` with its own read-only tensors. A copy is needed because a model may reuse its buffers,
     and because a view of one row would keep the whole batch in memory."""
     return replace(response, outputs=MappingProxyType({name: _own(value) for name, value in response.outputs.items()}))
 

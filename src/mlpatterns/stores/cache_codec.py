@@ -1,6 +1,6 @@
 """Cache entries as bytes, for stores outside the process. A digest binds an entry to its key.
 
-    MAGIC, 16 bytes of BLAKE2b over the key and the rest, until when it is fresh as a double, the response
+    MAGIC, 16 bytes of BLAKE2b over the key and the rest, `fresh_until` as a little-endian double, the response
 
 The digest detects damaged bytes, which could otherwise give wrong numbers, and values stored under another key. It is
 not a signature: anyone who can write to the store can forge answers.
@@ -22,10 +22,10 @@ _UNTIL = struct.Struct("<d")
 
 
 def encode_entry(key: str, entry: CacheEntry) -> bytes:
-    """The bytes of a finished answer that is not degraded.
+    """The bytes of an entry.
 
     Raises:
-        Unstorable: it cannot be written in this format.
+        Unstorable: the response cannot be encoded in this format.
     """
     body = _UNTIL.pack(entry.fresh_until) + encode_response(entry.response)
     return MAGIC + _digest(key, body) + body
@@ -35,7 +35,7 @@ def decode_entry(key: str, value: bytes) -> CacheEntry:
     """The entry that `encode_entry` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `value` does not come from `encode_entry` with this key.
+        DamagedData: `value` does not come from `encode_entry` with this key.
     """
     head = len(MAGIC) + DIGEST
     body = value[head:]

@@ -1,7 +1,7 @@
-"""The CacheStore of one process: `memory://?max_entries=10000&max_bytes=64MiB`. Entries are lost when it ends.
+"""The CacheStore of one process: `memory://?max_entries=10000&max_bytes=64MiB`.
 
-Entries are the response objects themselves, with read-only tensors; nothing is encoded. The least recently used entry
-is evicted first.
+Entries are lost when the process ends. They are the response objects themselves, with read-only tensors; nothing is
+encoded. The least recently used entry is evicted first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The CacheStore in Redis, for all workers and replicas: `redis://host:6379/0?prefix=shop:`, or `rediss://` for TLS.
 
 Redis itself deletes expired entries, and chooses what to evict when it is full: set `maxmemory` and
-`maxmemory-policy allkeys-lru`. After a restart, Redis has only what it was configured to save; a cache needs
-nothing saved.
+`maxmemory-policy allkeys-lru`. After a restart, Redis has only what it was configured to save; a cache
+needs no persistence.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _GLOB = re.compile(r"([\\*?\[\]])")
 
 
 class RedisCache:
-    """Values under `prefix` and key. While the server is down, each call tries to connect again."""
+    """Entries as Redis values, each named by `prefix` and its key. While the server is down, each call tries to connect
+    again."""
 
     instant = False
 

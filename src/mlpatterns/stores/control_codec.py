@@ -1,4 +1,4 @@
-"""The format that every ControlStore writes: values as JSON, never pickled; and the limits of their sizes."""
+"""The format that every ControlStore writes (values as JSON, never pickled), and the limits of sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["KEPT", "conflict", "damaged", "document", "encode_value"]
 
 KEY = 256  # characters of a key, and of `by`, the name of the writer
 VALUE = 64 * 2**10  # bytes of a value as JSON
-KEPT = 1000  # changes of a document that are kept for its history
+KEPT = 1000  # the most changes of a document that its history keeps
 _NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{KEY}}}")
 
 
@@ -40,10 +40,10 @@ def encode_value(key: str, value: Any, by: str) -> bytes:
 
 
 def document(key: str, encoded: bytes | str, revision: int, by: str, at: float) -> Document[Any]:
-    """The document whose value is this JSON.
+    """The document whose value is the JSON in `encoded`.
 
     Raises:
-        Unavailable: it is not valid JSON; another program must have written it.
+        Unavailable: `encoded` is not valid JSON; another program must have written it.
     """
     try:
         return Document(msgspec.json.decode(encoded), revision, by, at)

@@ -47,7 +47,7 @@ class RedisDocument(Struct, frozen=True):
 
 
 class RedisControl:
-    """Documents as Redis lists; the name of a list is `prefix` and the key."""
+    """Documents as Redis lists. The name of a list is `prefix` followed by the key."""
 
     def __init__(self, redis: Redis, prefix: str, where: str) -> None:
         self._redis, self._prefix, self._where = redis, prefix, where

@@ -1,4 +1,4 @@
-"""A thread that executes requests of many callers of one event loop, all waiting requests together: group commit."""
+"""A thread that executes requests of many callers of one event loop in groups of all waiting requests: group commit."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ class PendingCall(NamedTuple):
 
 
 class GroupThread:
-    """Calls `work` with a group of requests in order. It returns one result for each: a value, or the exception for the
-    caller. If `work` raises Unavailable, all callers get it. If it raises any other exception, it must have changed
-    nothing; then each request is executed alone, so that one bad request does not affect the others.
+    """A thread that executes groups of requests.
 
     Args:
+        name: the name of the thread.
+        work: called with a group of requests in order. It returns one result for each: a value, or the exception for
+            the caller. If it raises Unavailable, all callers get that error. If it raises any other exception, it must
+            have changed nothing; then each request is executed alone, so that a bad request does not affect others.
         close: called in the thread when it ends.
     """
 
@@ -100,7 +102,7 @@ class GroupThread:
         except Exception as error:
             if len(batch) == 1:
                 return [error]
-            return [self._done([each])[0] for each in batch]  # one of them failed; nothing of the group was done
+            return [self._done([each])[0] for each in batch]  # one request failed, and nothing of the group was done
 
     def _deliver(self, pending: Sequence[PendingCall], results: Sequence[Any]) -> None:
         for each, result in zip(pending, results, strict=True):

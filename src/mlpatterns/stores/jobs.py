@@ -1,7 +1,8 @@
 """The JobStore: requests that are answered later, by any worker that claims them.
 
-A job runs at least once, and its result is committed at most once. Each claim of a job has a number, greater than those
-of earlier claims. The store ignores a claim after a later claim, a cancellation, or the end of its lease.
+A job runs at least once, and its result is committed at most once. Each claim of a job has a number that is greater
+than those of earlier claims. A claim is no longer valid after a later claim, a cancellation, or a sweep that finds its
+lease lapsed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class NewJob(Struct, frozen=True):
     Attributes:
         timeout: seconds within which it must be done; after that it becomes a dead letter.
         key: the caller's idempotency key. A second request with the same key and the same `digest` is the same job.
-        digest: of the request.
+        digest: the digest of the request.
     """
 
     id: str
@@ -60,8 +61,8 @@ class Claim(Struct, frozen=True):
         row: the store's own number for the job.
         attempt: the number of this claim, which serves as a fencing token.
         failures: earlier attempts that counted as failures.
-        seconds_left: until its timeout.
-        waited: seconds that it was in the queue.
+        seconds_left: seconds until its timeout.
+        waited: seconds since it was queued.
     """
 
     id: str
@@ -85,10 +86,10 @@ class ClaimRequest(Struct, frozen=True):
         most: the largest number of jobs in one claim.
         lease: seconds after which another worker may claim the job if the lease was not renewed.
         hold: seconds for which the store renews the leases; after that the claim is lost, even if work goes on.
-        alone: the worker holds no other job. Only such a worker may claim a job during which a worker has ended before,
-            and it claims no other job with it. So if a job kills its worker, no other job is counted as failed.
-        lost: called in the event loop with a claim that is no longer valid: the job was cancelled, or another worker
-            has claimed it.
+        alone: whether the worker holds no other job. Only such a worker may claim a job whose lease lapsed before, and
+            it claims no other job with it. So if this job kills its worker, no other job is counted as failed.
+        lost: called in the event loop with a claim that is lost: the job was cancelled, another worker has claimed it,
+            or `hold` has passed.
     """
 
     most: int
@@ -142,8 +143,8 @@ class Job(Struct, frozen=True):
 
 
 class SweepResult(Struct, frozen=True):
-    """How many jobs lost their worker, how many jobs became dead letters (after that or after their timeout), and how
-    many old jobs were deleted."""
+    """The numbers of jobs whose lease lapsed (`lapsed`), that became dead letters after that or after their timeout
+    (`dead`), and that were deleted (`forgotten`)."""
 
     lapsed: int = 0
     dead: int = 0
@@ -151,8 +152,8 @@ class SweepResult(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True):
-    """A queue now: jobs by state, bytes of the requests of jobs that have not ended, and the age of the oldest queued
-    job in seconds."""
+    """The current figures of a queue: jobs by state, bytes of the requests of jobs that have not ended, and the age of
+    the oldest queued job in seconds."""
 
     queued: int
     running: int
@@ -169,7 +170,7 @@ class JobDescription(Struct, frozen=True):
 
 
 class Changes(Protocol):
-    """Notifies callers that the store may have changed, also if another process changed it."""
+    """Notifies callers that the store may have changed, even if another process changed it."""
 
     @property
     def count(self) -> int: ...
@@ -183,7 +184,7 @@ class JobStore(Protocol):
     """Jobs by queue and id. Opening a store fails only if the URL is malformed; if the store is down, its methods fail.
 
     Raises:
-        Unavailable: by every method: the store cannot do it now.
+        Unavailable: raised by every method if the store cannot be used now.
     """
 
     @property
@@ -222,16 +223,17 @@ class JobStore(Protocol):
         ...
 
     async def replay(self, queue: str, ids: Sequence[str] | None, seconds: float) -> int:
-        """Queues the dead letters `ids`, or all, again, as if they had never failed. Returns how many.
+        """Queues dead letters again, as if they had never failed; returns their number.
 
         Args:
-            seconds: the new timeout: within it they must be done.
+            ids: the dead letters to queue; None for all.
+            seconds: the new timeout, within which they must be done.
         """
         ...
 
     async def sweep(self, queue: str, retention: Retention) -> SweepResult:
-        """Queues jobs again whose lease has lapsed, makes jobs dead letters that failed too often or are past their
-        timeout, and deletes ended jobs that were kept long enough."""
+        """Returns jobs with a lapsed lease to the queue, turns jobs that failed too often or exceeded their timeout
+        into dead letters, and deletes ended jobs that were kept long enough."""
         ...
 
     async def figures(self, queue: str) -> Figures: ...

@@ -25,11 +25,11 @@ class Record(Struct, frozen=True, omit_defaults=True):
     Attributes:
         prediction_id: from the caller's context. A mirrored request has the id of the original request, and the role
             ``shadow``.
-        at: when it began, in seconds since 1970.
-        path: of the piece that logged it.
-        seconds: how long it took.
-        model, version, identity: of the model that answered; empty if none answered.
-        code, error: of the failure, if it failed.
+        at: when the prediction began, in seconds since 1970.
+        path: the path of the piece that logged it.
+        seconds: how long the prediction took.
+        model, version, identity: name, version and identity of the model that answered; empty if none answered.
+        code, error: the code and the text of the error, if the prediction failed.
         inputs, outputs: tensors by name as nested lists, or None if the record was not sampled or the tensor is not
             one of those to log.
         notes: the notes of all pieces, in order; they include exposures.
@@ -78,7 +78,7 @@ class LogQuery(Struct, frozen=True):
     Attributes:
         after: the position at which an earlier page ended; only records written after it are selected.
         since, until: bounds of `at`; `until` itself is excluded.
-        path: of the piece that logged, or of a piece around it: ``online_ab`` selects all that the system logged.
+        path: the path of the piece that logged, or of a piece around it. ``online_ab`` selects all of its system.
         limit: the largest number of records in a page.
         newest: select the last `limit` matching records instead of the first; the order of the page is the same.
     """
@@ -114,13 +114,13 @@ class LogSink(Protocol):
     """Takes records of predictions. Opening a sink fails only if the URL is malformed."""
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Writes all records or none. After the return, they survive the end of the process.
+        """Writes all records or none. After the return, they survive the end of the process, except in memory.
 
         Args:
-            records: built only when they are read, which takes time: read them in a thread.
+            records: they are built only when they are read. This takes time, so read them in a thread.
 
         Raises:
-            Unavailable: the sink cannot take them now.
+            Unavailable: the sink cannot write them now.
         """
         ...
 

@@ -25,7 +25,7 @@ _UNSAYABLE = (TypeError, ValueError, OverflowError, RecursionError, PredictionEr
 def encode_record(record: Record) -> bytes:
     """One line of JSON without a line end. Fields with default values are left out. NaN and infinity become null.
 
-    It never fails: values that JSON cannot express become text; if that is not enough, inputs and outputs are left out.
+    It never fails. Values that JSON cannot express become text. If that is not enough, inputs and outputs are left out.
     """
     try:
         return _encoder.encode(record)

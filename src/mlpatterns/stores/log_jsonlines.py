@@ -1,7 +1,8 @@
 """The LogSink of JSON lines in a file: `file:///var/log/predictions.jsonl?rotate_bytes=64MiB&keep=10`.
 
 Written lines survive a kill of the process. Incomplete lines are removed. Several processes may write to one file. A
-file that has reached `rotate_bytes` is renamed to `NAME.1`, the previous one to `NAME.2`, and so on; `keep` are kept.
+file that has reached `rotate_bytes` is renamed to `NAME.1`, the previous `NAME.1` to `NAME.2`, and so on. At most
+`keep` renamed files are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mlpatterns.user_errors import SettingsError
 
 __all__ = ["JsonLines"]
 
-LOCK_SECONDS, LOOK = 2.0, 0.005  # the longest wait for the lock of another process, and between attempts
+LOCK_SECONDS, LOOK = 2.0, 0.005  # seconds: the longest wait for the lock, and between attempts
 BOUNDS = {"rotate_bytes": 64 * 2**20, "keep": 10}
 
 
@@ -92,7 +93,7 @@ class JsonLines:
         return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
 
     def _append(self, file: int, lines: bytes) -> None:
-        """Appends all lines or none: if a write fails, such as on a full disk, what it has written is removed."""
+        """Appends all lines or none. If a write fails, for example on a full disk, the written part is removed."""
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":  # the last writer was killed in the middle of a line
             size = self._last_line_end(file, size)
@@ -116,7 +117,7 @@ class JsonLines:
         return 0
 
     def _rotate(self) -> None:
-        """Renames the files, so that open readers keep their file. The caller holds the lock."""
+        """Renames the files, so that readers keep the file that they have open. The caller holds the lock."""
         for number in range(self._keep, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
             newer = self._path.with_name(f"{self._path.name}.{number - 1}") if number > 1 else self._path

@@ -20,7 +20,7 @@ BOUNDS = {"max_records": 10_000}
 
 
 class MemoryLog:
-    """Records as they are after encoding to JSON and back. The oldest records are dropped first."""
+    """Records as they are after encoding to JSON and back. If there are too many, the oldest are dropped first."""
 
     def __init__(self, max_records: int) -> None:
         self._records: deque[tuple[int, Record]] = deque(maxlen=max_records)

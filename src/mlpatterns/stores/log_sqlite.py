@@ -29,7 +29,7 @@ log = logging.getLogger("mlpatterns")
 VERSION = 1  # of the schema, in the file's header
 BOUNDS = {"max_age_days": 0, "max_records": 0}
 DAY = 86_400.0
-SWEEP = 1000  # rows that one write deletes at most, in addition to as many as it adds
+SWEEP = 1000  # one write deletes at most this many rows more than it adds, in each table and for each rule
 MOST = 10_000  # records in one page
 
 # The first id is the time in microseconds, so that positions from a deleted file come before the ids of a new file.

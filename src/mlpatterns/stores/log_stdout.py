@@ -21,11 +21,11 @@ from mlpatterns.user_errors import SettingsError
 
 __all__ = ["StdoutLog"]
 
-LOOK_MS = 200  # between two checks whether the log is being closed, while the pipe is full
+LOOK_MS = 200  # milliseconds between checks whether the log is being closed, while the pipe is full
 
 
 class StdoutLog:
-    """Writes one line for each record. A reader that does not read blocks only the log."""
+    """Writes one line for each record. A reader that stops reading blocks only the log."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log stdout")

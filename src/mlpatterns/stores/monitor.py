@@ -1,4 +1,4 @@
-"""The MonitorStore: the windows that a Monitor has found, and the place in the log at which it continues."""
+"""The MonitorStore: the windows that a Monitor has completed, and the position in the log at which it continues."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Window(Struct, frozen=True, omit_defaults=True):
         outliers: rows that were classified as outliers, out of `judged` rows.
         right: labels that arrived during the window and equal the prediction, out of `labelled`.
         drift: the results of the drift tests, if there are a profile and rules that test.
-        found: the columns that drifted, and ``outliers`` or ``quality`` if they did.
+        found: the columns that drifted or exceeded a limit, and ``outliers`` or ``quality`` if they did.
         alerting: the alerts that are active after this window; this window added `raised` and ended `cleared`.
         details: a sentence about each finding.
-        remark: why the window was not compared with anything.
+        remark: why there was no profile, if the rules need one; otherwise empty.
         number: the number of the window in its store; 0 before it is stored.
     """
 
@@ -89,7 +89,7 @@ class MonitorStore(Protocol):
     """Windows and checkpoints by the path of the monitor. Opening a store fails only if the URL is malformed.
 
     Raises:
-        Unavailable: by every method: the store does not answer now.
+        Unavailable: raised by every method if the store does not answer.
     """
 
     async def claim(self, path: str, holder: str) -> MonitorCheckpoint:

@@ -1,6 +1,6 @@
 """The ObjectStore: bytes by key. An object is written once, never overwritten, and visible only when it is complete.
 
-Its calls block: call them in a thread. Its users, a loader and a training, do not serve requests.
+Its calls block, so call them in a thread. Its callers, loaders and trainings, do not serve requests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PART = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f]+")
 
 
 class StoredObject(Struct, frozen=True):
-    """An object in a listing: its size in bytes, and when it was modified, in seconds of the store's wall clock."""
+    """An object in a listing: its size in bytes, and when it was modified, in seconds since 1970."""
 
     key: str
     bytes: int
@@ -29,8 +29,8 @@ class StoredObject(Struct, frozen=True):
 class ObjectStore(Protocol):
     """Objects by key. A key consists of names with slashes between them, relative to the URL of the store.
 
-    Opening a store fails only if the URL is malformed, and there is nothing to close. Every call raises InvalidInput if
-    the key is not valid, and Unavailable if the store gives an unexpected answer.
+    Opening a store fails only if the URL is malformed or a driver is missing, and there is nothing to close. Every call
+    raises InvalidInput if the key is not valid, and Unavailable if the store does not answer as expected.
     """
 
     def chunks(self, key: str, most: int) -> Iterator[bytes]:
@@ -38,7 +38,7 @@ class ObjectStore(Protocol):
 
         Raises:
             NotFound: there is no such object.
-            TooLarge: it has more than `most` bytes; they are not read.
+            TooLarge: the object has more than `most` bytes. Nothing is read.
         """
         ...
 

@@ -1,8 +1,9 @@
 """The ObjectStore in S3 or a compatible service: `s3://bucket/prefix`.
 
 Keys, region and endpoint come from the usual environment variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-`AWS_SESSION_TOKEN`, `AWS_REGION` and `AWS_ENDPOINT_URL`, or from the role of the machine. An object is never visible in
-part, and stays if its writer is killed. `create` is a conditional put: it fails if the object exists.
+`AWS_SESSION_TOKEN`, `AWS_REGION` and `AWS_ENDPOINT_URL`, or from the role of the machine. An object is visible only
+when it is complete, and then survives a kill of its writer. `create` is a conditional put: it fails if the object
+exists.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["S3Objects"]
 
 CONNECT = timedelta(seconds=3)
 READ, PUT = timedelta(hours=1), timedelta(minutes=10)  # time limits for a whole object
-SILENCE = timedelta(seconds=4)  # without a byte of the answer to a read; then the store counts as down
+SILENCE = timedelta(seconds=4)  # the longest wait for the next byte of an answer; after it, the store counts as down
 RETRIES, RETRYING = 1, timedelta(seconds=10)
 CHUNK = 1 << 20  # bytes
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^?#]*))?")

@@ -52,7 +52,8 @@ class PostgresSession:
             again: whether `work` may run twice: if the connection was lost, it runs again on a new connection.
 
         Raises:
-            Unavailable: it failed, or did not end within `SECONDS` and may have succeeded; the text may name internals.
+            Unavailable: `work` failed, or did not end within `SECONDS` and may have succeeded. The text may name
+                internals.
         """
         from psycopg import Error
 
@@ -70,7 +71,7 @@ class PostgresSession:
             raise Unavailable(" ".join(str(error).split())) from error
 
     def _give_up(self, task: asyncio.Task[Any]) -> None:
-        """Cancels a task that hangs, without waiting for its end, because psycopg may take longer than the callers can
+        """Cancels a task that hangs. Does not wait for its end, because psycopg may take longer than the callers can
         wait. Later calls use a new connection."""
         self._slot = ConnectionSlot()
         self._given_up.add(task)

@@ -76,7 +76,7 @@ def connect(url: str, what: str, *, retries: int) -> Redis:
 
 @contextmanager
 def answering(what: str) -> Iterator[None]:
-    """Turns every error of redis-py into Unavailable; its text says that `what` does not answer."""
+    """Turns every error of redis-py into Unavailable with a text that `what` does not answer."""
     from redis.exceptions import RedisError
 
     try:

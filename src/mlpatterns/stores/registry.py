@@ -1,4 +1,4 @@
-"""The Registry for servers: it finds the version for a name, an alias or a number, and the location of its files."""
+"""The Registry for servers: finds a model version by alias or number, and the location of its files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Registry", "VersionFiles"]
 
 
 class VersionFiles(Struct, frozen=True):
-    """The location of a version: its number, its folder relative to the artifacts' root, the manifest's digest."""
+    """A version's number, its folder relative to the root of all artifacts, and the digest of its manifest."""
 
     version: int
     folder: str
@@ -26,7 +26,7 @@ class Registry(Protocol):
         """The version that `reference` stands for now.
 
         Raises:
-            UnknownName: no such model, alias or version.
+            UnknownName: there is no such model, alias or version.
             RegistryDown: the registry does not answer.
             MissingExtra: its driver is not installed.
         """

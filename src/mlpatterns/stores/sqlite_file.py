@@ -1,5 +1,7 @@
-"""Connections to SQLite files that mlpatterns creates. A connection is for one thread. Several connections, also of
-several processes, may use a file at once: with WAL, readers continue while one connection writes."""
+"""Connections to SQLite files that mlpatterns creates.
+
+A connection is for one thread. Several connections, even from different processes, may use a file at once: with WAL,
+readers continue while one connection writes."""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ log = logging.getLogger("mlpatterns")
 T = TypeVar("T")
 
 SCHEME = "sqlite:///"
-BUSY_MS = 2000  # how long to wait while another connection writes
+BUSY_MS = 2000  # milliseconds to wait while another connection writes
 PAUSE = 0.05  # seconds between attempts to switch a new file to WAL; SQLite refuses while another process reads it
 WAL_BYTES = 16 * 2**20
 
 
 class SqliteFile:
     """A connection that is opened at the first use. It is opened again after an error, and if the file was deleted or
-    replaced: no other process would see data in a deleted file.
+    replaced, because no other process would see data in a deleted file.
 
     Attributes:
         what: the name of the file in error texts.
@@ -42,7 +44,7 @@ class SqliteFile:
         synchronous: with "full" a commit waits for the disk, and survives a crash of the machine.
 
     Raises:
-        Unavailable: by every method: the file cannot be used.
+        Unavailable: raised by every method if the file cannot be used.
     """
 
     what: ClassVar[str]
@@ -121,8 +123,7 @@ class SqliteFile:
 
 
 class SqliteStore:
-    """A thread that reads and a thread that writes, each with its own connection. With WAL they can work at the same
-    time."""
+    """A reading thread and a writing thread, each with its own connection. With WAL they can work at the same time."""
 
     def __init__(self, name: str, reading: SqliteFile, writing: SqliteFile) -> None:
         self._reader, self._writer = (ThreadPoolExecutor(1, thread_name_prefix=name) for _ in range(2))
@@ -136,7 +137,7 @@ class SqliteStore:
 
 @contextmanager
 def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """A transaction that takes the write lock at its begin. If it took the lock later, it could fail in the middle."""
+    """A transaction that takes the write lock at once. If it took the lock later, it could fail in the middle."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -148,7 +149,7 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 
 
 def is_another(path: Path, opened: os.stat_result | None) -> bool:
-    """Whether `path` is not the opened file any more, because it was replaced or deleted."""
+    """Whether `path` is no longer the opened file, because the file was replaced or deleted."""
     try:
         return opened is not None and not os.path.samestat(path.stat(), opened)
     except FileNotFoundError:

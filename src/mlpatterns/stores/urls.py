@@ -33,7 +33,7 @@ def split_url(url: str) -> tuple[str, dict[str, str]]:
 
 
 def bounds_of(url: str, given: Mapping[str, str], defaults: Mapping[str, int]) -> dict[str, int]:
-    """The sizes in `defaults`, with those in `given` instead where it has them.
+    """The sizes in `defaults`, replaced by those that are in `given`.
 
     Raises:
         SettingsError: a name is not in `defaults`, or a value is not a size.

@@ -35,7 +35,7 @@ class Shape(Struct, frozen=True):
 
     Attributes:
         key: the column that identifies and orders the rows; for a file without one, ``row``, which counts from 1.
-        digest: of a file, to detect changes; empty for a table, which may grow.
+        digest: the digest of a file, to detect changes; empty for a table, which may grow.
     """
 
     columns: tuple[Column, ...]
@@ -78,12 +78,12 @@ class BatchRun(Struct, frozen=True):
     """The state of one run.
 
     Attributes:
-        identity: of the model.
-        digest: of the source.
-        after: its position in the source.
+        identity: the identity of the model.
+        digest: the digest of the source (`Shape.digest`).
+        after: the position in the source up to which rows were processed.
         rows, failed: how many rows were predicted, and how many failed.
         began, at: when it began, and when this state was written; in seconds since 1970.
-        page_rows: rows per page. It is stored so that a resumed run reads the same pages as one without a stop.
+        page_rows: rows per page. It is stored so that a resumed run reads the same pages as an uninterrupted run.
         revision: increases with each write. If two processes run at once, the later write is refused.
     """
 
@@ -112,8 +112,8 @@ class BatchSource(Protocol):
     """Reads rows in the order of their keys. Opening fails only if the URL is malformed or a driver is missing.
 
     Raises:
-        SettingsError, UnknownName: by every method: there is no such file, table or column.
-        Unavailable: by every method: the source does not answer now.
+        SettingsError, UnknownName: raised by every method if a file, table or column does not exist or cannot be used.
+        Unavailable: raised by every method if the source does not answer.
     """
 
     async def shape(self) -> Shape: ...
@@ -133,7 +133,7 @@ class BatchSink(Protocol):
     """Stores results and the state of the run. Raises as a BatchSource does.
 
     Attributes:
-        page_rows: the most rows that one write should have. Each write waits for the disk.
+        page_rows: the largest number of rows that one write should have. Each write waits for the disk.
     """
 
     page_rows: int
@@ -162,7 +162,7 @@ class BatchSink(Protocol):
         ...
 
     async def finish(self, run: BatchRun) -> BatchRun:
-        """Writes that the run is finished."""
+        """Writes that the run is finished; returns the state with its new revision."""
         ...
 
     async def failures(self, limit: int) -> list[Failure]:
@@ -173,7 +173,7 @@ class BatchSink(Protocol):
 
 
 class BatchItems(Protocol):
-    """A table that holds both rows and predictions: id, values and prediction as JSON, and two timestamps."""
+    """A table of both rows and predictions: an id, the values and the prediction as JSON, and two timestamps."""
 
     async def fill(self, rows: Sequence[Any]) -> bool:
         """Creates the table with these rows if it does not exist, and returns whether it did. It is safe if other

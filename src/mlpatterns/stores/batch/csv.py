@@ -18,11 +18,11 @@ __all__ = ["CsvRows", "CsvSource"]
 
 CHUNK = 2**20
 ROW, ID = "row", "id"
-csv.field_size_limit(16 * 2**20)  # bytes of one cell, such as an image
+csv.field_size_limit(16 * 2**20)  # characters of one cell, such as an image
 
 
 class Unreadable(list[str]):
-    """A row that cannot be read: it has no cells, but a reason."""
+    """A row that cannot be read. It has no cells; `why` is the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class CsvRows:
         return Shape(tuple(Column(name, "text") for name in self._names), key, digest)
 
     def count(self, after: Any, where: Sequence[Comparison]) -> int | None:
-        """The number of lines, which is that of rows if no cell has a line break; None if there are conditions."""
+        """The number of lines; None if there are conditions. It is the number of rows if no cell has a line break."""
         if where:
             return None
         with self._path.open("rb") as file:

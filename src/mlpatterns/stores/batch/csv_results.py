@@ -100,7 +100,7 @@ class CsvResults:
         return saved
 
     def _rename(self) -> None:
-        with suppress(FileNotFoundError):  # another process has renamed it
+        with suppress(FileNotFoundError):  # another process has renamed the file
             self._part.replace(self._path)
             sync_folder(self._path.parent)
 

@@ -14,7 +14,7 @@ __all__ = ["ConstraintViolated", "Database"]
 
 
 class ConstraintViolated(Unavailable):
-    """A row breaks a constraint of its table, such as a key that exists already."""
+    """A row violates a constraint of its table; for example, its key exists already."""
 
 
 class Database(ABC):
@@ -26,7 +26,7 @@ class Database(ABC):
         items: the columns of a table of items; `{key}`, `{values}` and `{into}` are their names.
 
     Raises:
-        Unavailable: by every method: the database cannot do it now.
+        Unavailable: raised by every method if the database cannot be used now.
     """
 
     mark: ClassVar[str]
@@ -44,7 +44,7 @@ class Database(ABC):
 
     @abstractmethod
     def compared(self, column: Column) -> str:
-        """The expression that compares a column as text, by code points, whatever the collation of the table."""
+        """The expression for comparing a column as text by code points, regardless of the collation of the table."""
 
     @abstractmethod
     def columns(self, table: str) -> list[Column]:
@@ -60,11 +60,11 @@ class Database(ABC):
 
     @abstractmethod
     def make(self, statements: Sequence[str]) -> None:
-        """Runs statements that create or drop tables, each in its own transaction."""
+        """Runs statements that create or drop tables, each in its own transaction unless one is open."""
 
     @abstractmethod
     def alone(self, what: str) -> AbstractContextManager[None]:
-        """A lock: only one process at a time is inside for the same `what`."""
+        """Holds a lock: only one process at a time runs the body for the same `what`."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:

@@ -14,14 +14,14 @@ from mlpatterns.stores.batch.files import GrowingFile
 
 __all__ = ["ErrorFile", "csv_lines"]
 
-MOST_READ = 2**20  # bytes
+MOST_READ = 2**20  # bytes of the file that `read` reads at most
 
 
 class ErrorFile:
-    """The file is created when the first row fails.
+    """The file of failed rows, which is created when the first row fails.
 
     Attributes:
-        size: bytes that are valid after the next checkpoint.
+        size: the number of bytes that the next checkpoint covers.
     """
 
     def __init__(self, path: Path) -> None:

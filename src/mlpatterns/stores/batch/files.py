@@ -1,7 +1,7 @@
 """Files of batch runs: their URLs, their digests, their checkpoints, and files that grow page by page.
 
 Before a run appends to a `GrowingFile`, it cuts the file to the size in the last checkpoint. So data after that size,
-left by a killed process, is removed and written again, and no row is there twice.
+which a killed process left, is removed and written again, and no row is in the file twice.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def file_digest(path: Path) -> str:
     """A digest of the size, the beginning and the end of a file, to detect that it changed during a run.
 
     Raises:
-        UnknownName: there is no such file.
+        UnknownName: the file does not exist or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -121,7 +121,7 @@ class GrowingFile:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(self._file.fileno()).st_ino != path.stat().st_ino:
-                raise BlockingIOError  # another process has just renamed it
+                raise BlockingIOError  # another process has just renamed the file
         except (BlockingIOError, FileNotFoundError):
             self._file.close()
             raise Conflict(f"another batch run writes to {path.name}; this one stops") from None

@@ -20,7 +20,7 @@ TYPES: dict[str, str] = {"int": ">i8", "float": ">f8"}
 
 
 def read_binary(data: bytes, kinds: Sequence[Kind]) -> list[Cells] | None:
-    """The columns; None unless every cell is a number of 8 bytes, which a null is not."""
+    """The columns; None if any cell is null or is not a number of 8 bytes."""
     layout = _layout(kinds)
     size = len(data) - len(HEAD) - len(END)
     if not data.startswith(HEAD) or not data.endswith(END) or size < 0 or size % layout.itemsize:

@@ -75,7 +75,7 @@ class PostgresDatabase(ServerDatabase):
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
-        with self.transaction():  # the lock is held until its end
+        with self.transaction():  # the lock is held until the transaction ends
             self.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [what])
             yield
 
@@ -95,7 +95,7 @@ class PostgresDatabase(ServerDatabase):
 
     def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
         statement = f"COPY {self.name(table)} ({self._columns(names)}) FROM STDIN".replace("%%", "%")
-        # A table with only numbers was created by a run, so its columns are bigint and double precision.
+        # If all columns are numbers, a run has created the table, so they are bigint or double precision.
         binary = write_binary(columns, [self._kinds(table).get(name, "other") for name in names])
         with self._cursor() as cursor:
             if binary is not None:

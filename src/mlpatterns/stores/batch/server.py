@@ -1,5 +1,6 @@
-"""The common part of batch tables on database servers: a PEP 249 connection in autocommit mode, with explicit
-transactions."""
+"""The common part of batch tables on database servers.
+
+It uses a PEP 249 connection in autocommit mode, with explicit transactions."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ __all__ = ["ServerDatabase"]
 
 
 class ServerDatabase(Database):
-    """A connection to a database server, which is opened again after an error.
+    """A connection to a database server. After an error, a new connection is opened.
 
     Args:
         where: the name of the database in error texts.

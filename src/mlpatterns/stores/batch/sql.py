@@ -1,7 +1,8 @@
 """Tables in any supported SQL database as sources and sinks of batch runs: `DATABASE-URL?table=items&key=id`.
 
-The results of a page and the new state of the run are written in one transaction. With `&into=COLUMN` results go as
-JSON into this column of the source table. Without it, they go into a separate table, which the run creates.
+The results of a page and the new state of the run are written in one transaction. With `&into=COLUMN`, results
+are written as JSON into this column of the source table. Without it, they are written into a separate table, which the
+run creates.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class SqlSource:
         return self._database.name(name)
 
     def _condition(self, after: Any, where: Sequence[Comparison]) -> tuple[str, list[Any]]:
-        """An SQL condition with placeholders, and their values. It contains only column names that the table has."""
+        """An SQL condition with placeholders, and the values for them. All column names in it exist in the table."""
         known, mark = self._known(), self._database.mark
         parts, values = [f"{self._name(self._place.key)} IS NOT NULL"], []
         for each in where:
@@ -240,7 +241,7 @@ class SqlSink:
 
 
 def _now() -> str:
-    """The time in UTC without a time zone, as in the book."""
+    """The current time in UTC, in ISO 8601 without a time zone, to the second."""
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0).isoformat()
 
 

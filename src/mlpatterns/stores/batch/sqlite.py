@@ -1,4 +1,4 @@
-"""Batch tables in a file of SQLite: `sqlite:///items.db?table=items&key=id`.
+"""Batch tables in an SQLite file: `sqlite:///items.db?table=items&key=id`.
 
 Committed data survives a kill of the process. It also survives a crash of the machine (`synchronous=FULL`), if the disk
 keeps what it has acknowledged. A new file uses WAL, so that it can be read during a run; an existing file keeps its
@@ -25,7 +25,7 @@ from mlpatterns.stores.sqlite_file import is_another, sqlite_path
 
 __all__ = ["SqliteBatchItems", "SqliteBatchSink", "SqliteBatchSource"]
 
-BUSY_MS = 10_000  # how long to wait while another connection writes, or reads a page
+BUSY_MS = 10_000  # milliseconds to wait while another connection writes, or reads a page
 
 _KINDS: tuple[tuple[str, Kind], ...] = (
     ("INT", "int"), ("CHAR", "text"), ("TEXT", "text"), ("CLOB", "text"), ("JSON", "json"), ("BLOB", "bytes"),
@@ -84,7 +84,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
-        with self._open() as connection, _transaction(connection):  # it holds the write lock of the file
+        with self._open() as connection, _transaction(connection):  # the transaction holds the write lock of the file
             yield
 
     @contextmanager
@@ -181,7 +181,7 @@ class SqliteBatchItems(TableItems):
 
 @contextmanager
 def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """A transaction that takes the write lock at its begin. If it took the lock later, it could fail in the middle."""
+    """A transaction that takes the write lock at once. If it took the lock later, it could fail in the middle."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -21,7 +21,7 @@ class TablePlace(Struct, frozen=True):
 
 
 def table_place(url: str) -> TablePlace:
-    """Separates the options for the table from a URL. The driver gets the rest.
+    """Separates the table options from a URL. The rest is the URL for the database driver.
 
     Raises:
         SettingsError: an option is malformed.

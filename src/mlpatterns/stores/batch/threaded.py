@@ -1,4 +1,4 @@
-"""Makes async sources, sinks and items from blocking ones. Each has its own thread."""
+"""Wraps blocking sources, sinks and items in async ones. Each has its own thread."""
 
 from __future__ import annotations
 

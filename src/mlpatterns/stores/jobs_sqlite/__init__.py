@@ -181,8 +181,8 @@ class SqliteJobs:
         return result
 
     def _write(self, calls: Sequence[QueueCall]) -> Sequence[Any]:
-        """Does all `calls` in one transaction; writes nothing if there are only claims and no job is due. Runs in the
-        writing thread."""
+        """Executes all `calls` in one transaction. Writes nothing if there are only claims and no job is due. Runs in
+        the writing thread."""
         if all(call.many is CLAIM for call in calls):
             idle = [self._idle(call.queue) for call in calls]
             if all(idle):
@@ -191,7 +191,7 @@ class SqliteJobs:
             return _grouped(calls, lambda queue: self._writing.made(connection, queue))
 
     def _idle(self, queue: str) -> ClaimResult | None:
-        """The answer to a claim if no job is due; None if one is due."""
+        """The answer to a claim if no job is due; None if a job is due."""
         with self._writing.reading() as connection:
             on = self._writing.known(connection, queue)
             due = claiming.next_due(on)
@@ -200,7 +200,7 @@ class SqliteJobs:
         return ClaimResult((), None if due is None else (due - on.now) / 1000)
 
     def _read(self, calls: Sequence[QueueCall]) -> Sequence[Any]:
-        """Does all `calls`. Runs in the reading thread."""
+        """Executes all `calls`. Runs in the reading thread."""
         with self._reading.reading() as connection:
             return _grouped(calls, lambda queue: self._reading.known(connection, queue))
 

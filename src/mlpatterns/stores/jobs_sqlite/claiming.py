@@ -9,7 +9,7 @@ from mlpatterns.stores.jobs_sqlite.file import Connected, milliseconds, to_json
 
 __all__ = ["claim", "next_due", "renew", "still_held"]
 
-CLAIM_BYTES = 16 * 2**20  # limit of the requests in one claim; the first may be larger
+CLAIM_BYTES = 16 * 2**20  # bytes of all requests in one claim; the first request alone may be larger
 ROW_WISE = 16 * 1024  # bytes; a request of this size or more is read in its own query
 
 
@@ -52,7 +52,7 @@ def still_held(on: Connected, rows: Sequence[tuple[int, ...]]) -> set[int]:
 
 
 def _due(on: Connected, wanted: ClaimRequest) -> list[int]:
-    """The rows to claim. A job during which a worker has ended before is claimed alone, by a worker without jobs."""
+    """The rows to claim. A job whose lease lapsed before is claimed alone, by a worker that holds no other job."""
     found = on.list(
         "SELECT json_group_array(json_array(row, crashes, size)) FROM "
         "(SELECT row, crashes, size FROM jobs WHERE queue = ? AND state = 0 AND due <= ? ORDER BY due LIMIT ?)",

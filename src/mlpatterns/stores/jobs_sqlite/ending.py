@@ -1,4 +1,4 @@
-"""How jobs of an SQLite JobStore end: their worker finishes them, a caller cancels them, or their time is over."""
+"""Ends jobs of an SQLite JobStore: a worker finishes them, a caller cancels them, or their timeout has passed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlpatterns.stores.jobs_sqlite.file import (
 
 __all__ = ["cancel", "finish", "sweep"]
 
-CHUNK = 1000  # the most jobs of each kind in one sweep
+CHUNK = 1000  # the most jobs of each kind that one sweep handles
 WORKER_ENDED = "the worker ended while it worked on the job, each time"
 TIMED_OUT = "the job was not finished within its time"
 ROWS = "SELECT json_group_array(row) FROM (SELECT row FROM jobs WHERE queue = ? AND state = ? AND"
@@ -87,7 +87,7 @@ def _write_states(on: Connected, taken: Sequence[Finish]) -> None:
 
 
 def _write_bodies(on: Connected, ended: Sequence[Finish]) -> None:
-    """Stores the responses and deletes the requests, which are not needed any more."""
+    """Stores the responses, and deletes the requests, which are no longer needed."""
     rows, offset = [], 1
     for each in ended:
         rows.append((each.claim.row, offset, len(each.response)))

@@ -1,7 +1,7 @@
 """The file of an SQLite JobStore: its tables, and functions for the steps of a transaction.
 
-Lists of jobs go to SQLite as one JSON text and come back as one. This needs fewer calls: each call of SQLite releases
-the GIL and must acquire it again, and under load this takes longer than the query.
+Lists of jobs are passed to and from SQLite as one JSON text, which needs fewer calls. Each call of SQLite releases the
+GIL and must acquire it again, and under load this takes longer than the query.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOOK_AGAIN = 0.0003  # seconds between attempts while another process writes
 
 VERSION = 1  # of the schema, in the file's header
 # `due`: for a queued job, when it may be claimed; for a running job, when its lease ends; for an ended job, when it is
-# deleted. `ends`: when its timeout is over. All in milliseconds since 1970. Row numbers are never used twice.
+# deleted. `ends`: when its timeout has passed. All in milliseconds since 1970. Row numbers are never reused.
 SCHEMA = """
 CREATE TABLE queues (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, depth INTEGER NOT NULL DEFAULT 0,
@@ -106,7 +106,7 @@ class JobsFile(SqliteFile):
         super()._prepare(connection)
         if connection.pragma("user_version") != VERSION:
             raise OSError("another version of mlpatterns has written it")
-        # SQLite's own handler soon retries only every 100 ms, but a commit takes about 1 ms.
+        # After a few attempts, SQLite's own handler retries only every 100 ms, but a commit takes about 1 ms.
         until = 0.0
 
         def busy(attempts: int) -> bool:

@@ -1,5 +1,5 @@
-"""The leases of claimed jobs. A thread with its own connection renews them, so that no lease is lost if a model blocks
-the event loop or a commit takes long."""
+"""Renews the leases of claimed jobs. A separate thread with its own connection does this, so that no lease is lost if a
+model blocks the event loop or a commit takes long."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Leases:
 
     @contextmanager
     def ending(self, claim: Claim) -> Iterator[None]:
-        """A context for writing the end of a job. If it succeeds, the lease is not renewed any more."""
+        """A context for writing the end of a job. If the body succeeds, the lease is no longer renewed."""
         with self._lock:
             self._ending.add(claim.fence)
         try:
@@ -95,12 +95,12 @@ class Leases:
             with self._file.writing() as connection:
                 rows = renew(Connected(connection, 0), [(each.claim, each.wanted.lease) for each in held])
         except Unavailable:
-            return  # the next attempt comes before the lease is over
+            return  # the next attempt comes before the lease ends
         self._tell_lost([*over, *(each for each in held if each.claim.row not in rows)])
 
     def _tell_lost(self, lost: Sequence[HeldClaim]) -> None:
-        """Reports all lost claims in one call. With single calls, the slot of one lost job could go to another job that
-        is lost too."""
+        """Reports all lost claims in one call. With one call per claim, the slot of a lost job could go to another job
+        that is lost too."""
         with self._lock:  # except claims whose end is being written
             told = [
                 each
