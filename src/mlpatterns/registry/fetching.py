@@ -68,7 +68,8 @@ def fetch_files(
 def is_local(root: str, answer: VersionFiles, home: Path) -> bool:
     """Whether the folder of a version's files is on this machine. Reads no file and queries no store."""
     if root.startswith("file:"):
-        return (folder_of(root) / answer.folder).is_dir()
+        inner = relative_url(root, answer.folder)
+        return inner is not None and (folder_of(root) / inner).is_dir()
     return (_cache(home) / answer.manifest_sha256).is_dir()
 
 

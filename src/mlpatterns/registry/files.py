@@ -234,7 +234,8 @@ def read_manifest(folder: Path, what: str, sha256: str | None = None) -> Manifes
     path = folder / MANIFEST
     if not path.is_file():
         raise ModelFileError(f"{what}: {MANIFEST} is missing; {AGAIN}")
-    content = path.read_bytes()
+    with reading_file(path):
+        content = path.read_bytes()
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ModelFileError(f"{what}: {MANIFEST} is not the one that was registered; {AGAIN}")
     try:

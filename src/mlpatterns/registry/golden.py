@@ -16,7 +16,8 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
-from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
+from mlpatterns.registry.digests import digest, reading_file
+from mlpatterns.registry.files import ModelFiles, dump_metadata
 from mlpatterns.tensors import finite, read_only
 from mlpatterns.user_errors import ModelFileError
 
@@ -125,8 +126,10 @@ def golden_set(files: ModelFiles) -> GoldenSet | None:
 
 
 def _read(path: Path, name: str, metadata: ModelMetadata, *, with_answers: bool) -> GoldenSet:
+    with reading_file(path):
+        content = path.read_bytes()
     try:
-        given = msgspec.json.decode(path.read_bytes(), type=Golden)
+        given = msgspec.json.decode(content, type=Golden)
         inputs = {spec.name: _tensor(given.inputs[spec.name], spec.datatype) for spec in metadata.inputs
                   if not spec.optional or spec.name in given.inputs}  # fmt: skip
         if len({len(value) for value in inputs.values()}) != 1:

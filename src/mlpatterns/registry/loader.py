@@ -17,7 +17,7 @@ from mlpatterns.durable import write_whole
 from mlpatterns.errors import PredictionError, Unavailable
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import FileReference, parse_reference
-from mlpatterns.registry.digests import digest, identity_of
+from mlpatterns.registry.digests import digest, identity_of, reading_file
 from mlpatterns.registry.files import ModelFiles, checked_content, dump_metadata, metadata_path
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
@@ -164,7 +164,8 @@ def _beside(found: ModelFiles) -> dict[str, bytes]:
     files = {} if found.metadata is None else {".metadata.json": dump_metadata(found.metadata)}
     for suffix, path in ((".golden.json", golden_file(found)), (".profile.json", profile_file(found))):
         if path.is_file():
-            files[suffix] = path.read_bytes()
+            with reading_file(path):
+                files[suffix] = path.read_bytes()
     return files
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hanging import endless_files
 from mlpatterns.model_db.artifacts import publish
-from mlpatterns.registry.fetching import FetchAbandoned, fetch_files
+from mlpatterns.registry.fetching import FetchAbandoned, fetch_files, is_local
 from mlpatterns.registry.files import FileEntry, Manifest
 from mlpatterns.registry.threads import start_thread
 from mlpatterns.stores import open_objects
@@ -164,6 +164,17 @@ def test_a_home_that_cannot_be_written_is_a_sentence(s3_bucket: str, answer: Ver
 def test_what_is_registered_elsewhere_is_not_looked_for(s3_bucket: str, home: Path, url: str, digest: str) -> None:
     with pytest.raises(ModelFileError, match="outside the artifacts"):
         fetch(s3_bucket, VersionFiles(1, url, digest), home)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["below the root", "with the root"])
+def test_what_lies_in_a_folder_of_this_machine_is_local_however_it_was_registered(whole: bool, tmp_path: Path) -> None:
+    root = f"file://{tmp_path}/artifacts"
+    published = publish(root, "shapes", "k1", FILES, home=tmp_path)
+    below = published.url.removeprefix(f"{root}/")
+    answer = VersionFiles(1, f"{root}/{below}" if whole else below, published.manifest_sha256)
+    assert is_local(root, answer, tmp_path)
+    assert not is_local(f"file://{tmp_path}/elsewhere", answer, tmp_path)
+    assert not is_local(root, VersionFiles(1, "file:///elsewhere/shapes/k1", published.manifest_sha256), tmp_path)
 
 
 def test_a_url_may_name_the_root_too(s3_bucket: str, answer: VersionFiles, home: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +133,20 @@ def test_damage_is_told_by_the_models_name_and_never_by_a_path(
         verify(folder, what="shapes:3")
     assert str(caught.value).startswith(text)
     assert str(folder) not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "metadata.json", "manifest.json"])
+def test_a_file_that_may_not_be_read_is_one_sentence(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def denied(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ModelFileError, match=f"cannot read {name}: permission denied"):
+        verify(folder)
 
 
 def test_a_manifest_that_was_replaced_together_with_its_files_is_found_by_its_own_digest(folder: Path) -> None:
