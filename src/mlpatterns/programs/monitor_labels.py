@@ -1,4 +1,4 @@
-"""True labels that come later: whether a prediction was right."""
+"""Compares predictions with true labels that arrive later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Labels(Struct, frozen=True):
     """How feedback is compared with predictions of one row.
 
     Attributes:
-        name: the name of feedback that is a true label: the name or the number of the class.
+        name: the name of the feedback that contains a true label: the name or the number of the class.
         answer: the output with the scores of the classes, or with the number or name of one; by default
             ``probabilities``, else ``label``, else the first.
     """

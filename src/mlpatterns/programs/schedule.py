@@ -11,7 +11,7 @@ __all__ = ["check_cron", "next_time"]
 
 
 def check_cron(expression: str) -> None:
-    """Raises SettingsError if it is no cron expression of five fields, or one that never comes."""
+    """Raises SettingsError if it is not a cron expression of five fields, or never matches."""
     next_time(expression, 0.0)
 
 
