@@ -1,4 +1,4 @@
-"""Moves an alias after checks, and words the messages about a version that was registered."""
+"""Moves an alias after checks, and writes the messages about a version that was registered."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def outcome(one: Registered, unfit: str = "") -> str:
 
 
 def warn_if_behind(one: Registered) -> None:
-    """Warns that a version is far worse than the champion, before anybody promotes it."""
+    """Warns that a version is far worse than the champion, before a user promotes it."""
     if one.behind:
         note(f"{one.behind}: look before you promote it")
 

@@ -18,7 +18,7 @@ NumberFormat = Callable[[float], str]
 
 
 class Series(Struct, frozen=True):
-    """A line, or bars that are stacked on those of the series before.
+    """A line, or bars that are stacked on those of the previous series.
 
     Attributes:
         kind: the CSS class that colours it.

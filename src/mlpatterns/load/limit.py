@@ -16,8 +16,8 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["ServerLimits", "Trial", "find_limit"]
 
-LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate for any server, to measure the latency without queueing
-KEPT = 0.97  # the least share of the rate that must be answered well and in time
+LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate that every server sustains, to measure the latency without queueing
+KEPT = 0.97  # the least share of the rate that must get good answers in time
 SUCCESS = 0.99  # the least share of good answers
 NEAR = 0.9  # a failed trial with this share of the rate is repeated once: it may be a hiccup
 CLOSE = 1.1  # the search ends if the lowest rate that failed / the highest that held is at most this
