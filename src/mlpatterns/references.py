@@ -1,7 +1,7 @@
 """The one parser of model references.
 
-iris_sklearn_svc              the version its alias ``champion`` points at
-iris_sklearn_svc@challenger   the version another alias points at
+iris_sklearn_svc              the version its alias ``champion`` points to
+iris_sklearn_svc@challenger   the version another alias points to
 iris_sklearn_svc:3            always version 3
 model.onnx, file:PATH         a file, outside any registry; a registered model of that name is model.onnx@champion
 """

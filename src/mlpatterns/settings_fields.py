@@ -25,7 +25,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         home: the folder for everything that is written.
         host, port: where HTTP listens; port 0 takes a free port.
-        grpc_port: where gRPC listens on the same host; 0 takes a free port; None is no gRPC.
+        grpc_port: where gRPC listens on the same host; 0 takes a free port; None turns gRPC off.
         workers: the number of serving processes behind one socket.
         service: the name of the one `Service` of the target that this process serves.
         system: the first part of the paths of all pieces. It separates deployments that share a `control` store.
@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         api_version: the version in the paths of the model DB's HTTP service.
         control: the URL of the store that workers and replicas share.
         lease_seconds: how long after its last renewal a lease ends and another process may take over its work.
-        programs: where programs run; by default inside the worker, with several workers in a process of their own.
+        programs: where programs run; by default inside the worker, or in a separate process beside several workers.
         cache: the URL of the caches.
         jobs, log, monitor: the URLs of the job queue, of the logged predictions, and of the windows of a Monitor.
         batch: the URL of the table that a batch run predicts.
@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         max_elements: the elements of one tensor.
         max_held_bytes: the size of all bodies and unsent answers together that one worker holds.
         max_header_bytes: the size of all headers of one request.
-        max_grpc_streams: the calls that one gRPC connection has open at once; clients let further ones wait.
+        max_grpc_streams: the calls that one gRPC connection has open at once; further calls wait in the client.
         threads: the threads for work off the event loop; 0 is the number of CPUs, at least 4.
         root_path: the path prefix that a proxy in front removes.
         proxy_headers: whether ``X-Forwarded-For`` and ``-Proto`` are trusted.

@@ -58,7 +58,7 @@ def move_checked(
 
     Raises:
         UserError: the version fails a check, or its evaluation is far worse.
-        PredictionError: the registry refuses, for example because the alias has moved meanwhile.
+        PredictionError: the registry refuses, for example because the alias has moved in the meantime.
     """
     from mlpatterns.models.release_checks import check_release
 
@@ -93,7 +93,8 @@ def warn_if_behind(one: Registered) -> None:
 
 
 def require_promoted(*versions: Registered) -> None:
-    """
+    """Checks that every version that should have been promoted was promoted.
+
     Raises:
         UserError: a version should have been promoted, but was not.
     """

@@ -32,7 +32,7 @@ HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher 
 
 
 class GrpcServer:
-    """Serves `app`, which must be running, on a port that `reserve` holds.
+    """Serves `app`, which must be running, on a port that `reserve` has reserved.
 
     Args:
         port: a port of the settings' host, which other workers may open too.
@@ -134,7 +134,7 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
     """
     most_metadata = settings.max_header_bytes + HEADER_ROOM
     return [
-        ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
+        ("grpc.so_reuseport", 1),  # the port is shared with the socket that reserves it, and with other workers
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.per_message_decompression", 0),  # core decompresses without a limit; `GrpcFace` has one

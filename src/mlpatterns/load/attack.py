@@ -46,7 +46,7 @@ async def attack(
     """Sends requests at a rate that does not depend on the answers (an open loop), and waits for all answers.
 
     A latency begins at the planned time of the request. So if the server stalls, the latencies of all requests that are
-    planned meanwhile show it (no coordinated omission). Connections are reused, and opened when they are needed.
+    planned in that time show it (no coordinated omission). Connections are reused, and opened when they are needed.
 
     Args:
         targets: a URL for GET requests, or the requests to send, in order and repeated.

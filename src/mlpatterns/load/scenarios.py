@@ -23,8 +23,10 @@ SCENARIOS = {
 
 
 def scenario(name: str) -> Scenario:
-    """Raises:
-    UnknownName: there is no scenario with this name.
+    """The scenario with this name.
+
+    Raises:
+        UnknownName: there is no scenario with this name.
     """
     if name not in SCENARIOS:
         raise UnknownName("scenario", name, SCENARIOS)

@@ -94,8 +94,10 @@ def parse_url(url: str) -> SplitResult:
 
 
 def check_header(name: str, value: str) -> None:
-    """Raises:
-    WrongUse: it is not a valid header, or the generator sets it itself.
+    """Checks a header that the user gave.
+
+    Raises:
+        WrongUse: it is not a valid header, or the generator sets it itself.
     """
     if not TOKEN.fullmatch(name):
         raise WrongUse(f"{name[:100]!r} is not a header name")

@@ -22,7 +22,7 @@ class BatchPlan(Struct, frozen=True):
     Attributes:
         where: the condition that chooses rows; `stores/batch/where.py` describes it.
         into: the column of the source that receives the predictions; a row that has a prediction is done.
-        restart: whether the run begins anew, whatever an earlier run did.
+        restart: whether the run begins anew, regardless of earlier runs.
         batch_rows: the rows of one call of the model; by default the run finds the best number in its first second.
         retry_seconds: how long the run retries a model that is unavailable, before it gives up.
         call_seconds: the time limit of one call of the model.

@@ -27,7 +27,7 @@ class Labels(Struct, frozen=True):
     answer: str | None = None
 
     async def labelled(self, feedback: Feedback, log: LogStore, path: str) -> Record | None:
-        """The record that the feedback is about; None if it is no label, or the record is deleted."""
+        """The record that the feedback is about; None if it is not a true label, or the record is deleted."""
         if feedback.name != self.name:
             return None
         query = LogQuery(prediction_id=feedback.prediction_id, path=path, purpose="request", role="primary", limit=1)
