@@ -1,4 +1,4 @@
-"""Replaces all workers one by one, so that at least one is ready at any time."""
+"""Replaces all workers one by one; with `wait`, at least one is ready at any time."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class SupervisorPipe:
 
     def _send(self, message: bytes) -> None:
         assert self._file is not None
-        with suppress(BrokenPipeError):  # the supervisor was killed, which `run_worker` detects too
+        with suppress(BrokenPipeError):  # the supervisor was killed, which `run_worker` detects itself
             os.write(self._file, message)
         os.close(self._file)
         self._file = None

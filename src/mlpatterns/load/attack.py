@@ -53,8 +53,7 @@ async def attack(
         rate: requests per second; several rates are steps, one after the other.
         seconds: the duration of the load at each rate.
         request_timeout: seconds from the planned time after which a request has failed.
-        connections: the most open connections to each host. A request that finds none free waits; its
-            latency includes the wait.
+        connections: the most open connections to each host. The wait for a free one is part of the latency.
         allow_remote: allow hosts other than this machine. Use it only with your own servers.
         ca: a file of trusted certificates, instead of the system's.
         stop: when it is set, sending stops, and the report contains the results so far.

@@ -23,8 +23,8 @@ class BatchInputs:
     """How the columns of a source become the inputs of a model.
 
     An input is read from the column with its name, which contains a number or a row as a JSON list; otherwise from the
-    columns with the names of its fields, in their order. The only input of a model may also be the
-    column ``values`` or, if its fields have no names, all columns but the key.
+    columns with the names of its fields, in their order. The only input of a model may also be the column ``values``
+    or, if its fields have no names, all columns but the key.
 
     Args:
         leave_out: a column that is not an input: the one for the predictions.
