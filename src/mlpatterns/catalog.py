@@ -44,6 +44,8 @@ class System(Struct, frozen=True):
     """One of the systems.
 
     Attributes:
+        name: its name in commands, which is the stem of its file.
+        header: its parsed header.
         path: its file.
         pieces: the names of its pieces, as imported from mlpatterns.
         defines: the top-level names of its file: `app`, `build`, `demo`, …

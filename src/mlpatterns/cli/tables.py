@@ -28,6 +28,8 @@ class TextTable(Struct, frozen=True):
     """The cells of a table by column; all columns have the same length. Numbers are floats, except in text columns.
 
     Attributes:
+        name: the file, for errors.
+        columns: the cells by column name.
         first: the number of the first row in errors: in a CSV file 2, since line 1 has the names.
     """
 

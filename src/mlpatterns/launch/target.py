@@ -49,7 +49,8 @@ def load_target(target: str) -> App | PlainApp:
     Raises:
         UnknownName, NotOffered, RegistryDown: as in `resolve_name`.
         SettingsError: a model is set for a target that has its own models.
-        UserError: the file does not exist, or it failed to load; in the latter case its traceback is printed first.
+        WrongUse: the file does not exist, is of another kind, or defines no app.
+        UserError: the file hides another module, or failed to load; in the latter case its traceback is printed first.
     """
     match = _FILE.fullmatch(target)
     if match:

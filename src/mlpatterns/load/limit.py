@@ -29,7 +29,7 @@ Attack = Callable[..., Any]
 
 
 class Trial(Struct, frozen=True):
-    """The trial of one rate. `why` says what failed, and is empty if the rate held."""
+    """The results at one rate. `why` is the reason why the rate failed; it is empty if the rate held."""
 
     step: LoadStep
     why: str

@@ -10,7 +10,7 @@ __all__ = ["SCENARIOS", "Scenario", "scenario"]
 
 
 class Scenario(Struct, frozen=True):
-    """A rate, and for how long."""
+    """A rate in requests per second, and its duration in seconds."""
 
     rate: float
     seconds: float

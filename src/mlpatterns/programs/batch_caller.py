@@ -51,6 +51,7 @@ class BatchCaller:
         Raises:
             Unavailable: the model does not answer, or fails at FAULTS_IN_A_ROW rows in succession.
             Conflict: the model has changed.
+            CompositionError: the predictor answers with a job instead of a result.
         """
         parts: list[Part] = []
         refused: list[Refused] = []

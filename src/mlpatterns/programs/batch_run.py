@@ -34,11 +34,13 @@ PAGE_BYTES = 16 * 2**20
 
 
 class BatchProgress(Struct, frozen=True):
-    """The progress of a run: rows predicted and failed, the total if it is known, and the rows per second of this
-    process.
+    """The progress of a run after a page.
 
     Attributes:
-        predicted, failed: rows of the last page.
+        run: the run, with the rows predicted and failed so far.
+        predicted, failed: the rows of the last page.
+        total: the rows of the whole run, or None if not known.
+        rate: the rows per second of this process.
     """
 
     run: BatchRun
@@ -60,6 +62,7 @@ async def run_batch(
         SettingsError, UnknownName: the source lacks a column that the model or the condition needs.
         Conflict: an unfinished run has another model, source or condition; or another process writes at the same time.
         Unavailable: a store does not answer, or the model does not for `retry_seconds`; a later run continues.
+        CompositionError: the predictor answers with a job instead of a result.
     """
     shape = await source.shape()
     where = _where(plan, shape)

@@ -46,6 +46,14 @@ class MonitorOptions(Struct, frozen=True):
     """What a monitor reads, and how it judges windows.
 
     Attributes:
+        rules: judge a window against its profile.
+        hysteresis: when an alert begins and ends.
+        interval: the least seconds of a window.
+        min_rows: the least rows of a window.
+        max_rows: the most rows of a window that are kept; of a larger one a random sample is kept.
+        outliers: the output or the note that says which rows are outliers.
+        labels: how feedback is compared with predictions.
+        fields: the column names of an input with as many columns.
         log, store: URLs; by default those of the settings.
         path: the path of the PredictionLog; by default every log inside the monitor.
         profiles: by default the first window of each version is the profile for the later ones.

@@ -27,6 +27,9 @@ class WindowBuilder:
     longer.
 
     Args:
+        interval: the least seconds of a window.
+        min_rows: the least rows of a window.
+        max_rows: the most rows that a window keeps; of more rows it keeps a random sample.
         fields: the names of the columns of an input with that many columns.
         outliers: the output, or the note, that says which rows are outliers.
     """
