@@ -83,7 +83,7 @@ class Context(Struct):
 
     def detached(self) -> Context:
         """The context of work that serves several callers or none, such as a batch or a mirrored request. It has a
-        new id, no headers and no notes, and keeps the purpose and the path of the piece."""
+        new id, no headers and no notes, and keeps the purpose of the request and the path of the piece."""
         return Context(new_id(), purpose=self.purpose, where=self.where)
 
 

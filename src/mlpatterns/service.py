@@ -36,8 +36,8 @@ class Service(Wrapper):
     reach it.
 
     Args:
-        name: letters, digits, dashes and underscores after a letter. The variable and
-            ``--service`` use it.
+        name: letters, digits, dashes and underscores after a letter. The variable and ``--service``
+            use it.
         predictor: the part.
 
     Raises:

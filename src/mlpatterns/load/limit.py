@@ -16,7 +16,7 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["ServerLimits", "Trial", "find_limit"]
 
-LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate that every server sustains, to measure the latency without queueing
+LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate that any server should sustain, to measure the latency without queueing
 KEPT = 0.97  # the least share of the rate that must get good answers in time
 SUCCESS = 0.99  # the least share of good answers
 NEAR = 0.9  # a failed trial that reached this share of the rate is repeated once: the cause may be a hiccup
