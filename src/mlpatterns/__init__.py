@@ -1,6 +1,7 @@
 """mlpatterns: production machine-learning systems made of one set of small pieces.
 
-A leaf makes a model a predictor. A piece wraps predictors and is a predictor itself. `serve` makes an ASGI app of it:
+A leaf turns a model into a predictor. A piece wraps predictors and is a predictor itself. `serve` turns a predictor
+into an ASGI app:
 
     app = serve(lambda: Pipeline(PythonModel(...), OnnxModel("file:model.onnx")))
 
@@ -16,7 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# ONNX Runtime reads it when it is first imported. Without it, it asks for a host of its maker and writes to ~/.cache.
+# ONNX Runtime reads this variable when it is first imported. Without it, ONNX Runtime looks up a host of its vendor and
+# writes to ~/.cache.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")

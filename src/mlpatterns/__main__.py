@@ -7,7 +7,7 @@ from mlpatterns.launch.signals import hold_hangup
 
 def main() -> int:
     """Runs one command and returns its exit status."""
-    hold_hangup()  # before the imports of the commands, which take long enough for a signal to come
+    hold_hangup()  # before the slow imports of the commands, during which a signal may arrive
     from mlpatterns.cli import main as run_command
 
     return run_command()

@@ -1,4 +1,4 @@
-"""How much memory glibc keeps of what was freed. Other C libraries are left as they are."""
+"""Limits how much freed memory glibc keeps. Other C libraries are not changed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ LARGE_BYTES = 2**20  # a freed block of this size or more goes back to the syste
 
 
 def bound_arenas() -> None:
-    """Limits glibc to two memory arenas. By default each thread has its own, which keeps the memory that a large body
-    once needed: half as much again under large images. Two are enough for threads that share the GIL."""
+    """Limits glibc to two memory arenas. By default each thread has its own arena, which keeps the memory
+    that a large request body once needed: half as much memory again under large images. Two arenas are enough for
+    threads that share the GIL."""
     _set("MALLOC_ARENA_MAX", M_ARENA_MAX, 2)
 
 
@@ -25,8 +26,8 @@ def fix_mmap_threshold() -> None:
 
 
 def give_back() -> None:
-    """Gives the system back what the C library keeps of memory that is free. It may take tens of milliseconds, in which
-    Python goes on."""
+    """Returns the free memory that the C library keeps to the system. The call may take tens of milliseconds, during
+    which other Python threads run."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

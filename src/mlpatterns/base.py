@@ -1,4 +1,4 @@
-"""The defaults of a predictor, so that your own class is little more than its `predict`; and how a request ended."""
+"""The defaults of a predictor, so that your own class needs little more than `predict`; and how a request ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BasePredictor:
     programs: Sequence[Program] = ()
     reads_headers: Collection[str] = ()
     reference: Reference | None = None
-    """The model that a leaf serves, where it names one."""
+    """The reference of the model that a leaf serves, or None."""
 
     def __init__(self, name: str, children: Mapping[str, Predictor] = NOTHING) -> None:
         self.name = name
@@ -72,8 +72,8 @@ class BasePredictor:
         return [child for key, child in self.children.items() if key not in self.apart]
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """The health of the whole: ready if all children are and the metadata is known. The reason names all that is
-        wrong. A piece that can answer without one of its children overrides this.
+        """The health of this predictor: ready if all its children are ready and its metadata is known. The reason lists
+        every problem. A piece that can answer without one of its children overrides this method.
 
         Args:
             below: the health of each child that runs in this process.
@@ -89,8 +89,7 @@ class BasePredictor:
 
 
 class Wrapper(BasePredictor):
-    """A piece around one predictor: it has the name, the metadata and the identity of that predictor unless it
-    overrides them.
+    """A piece that wraps one predictor, and has its name, metadata and identity unless it overrides them.
 
     Args:
         inner: the predictor that it wraps.
@@ -116,12 +115,12 @@ class Wrapper(BasePredictor):
 
 
 def reference_of(predictor: Predictor) -> Reference | None:
-    """The model that a predictor names, if it is a leaf that names one."""
+    """The model reference of a predictor; None if it has none."""
     return predictor.reference if isinstance(predictor, BasePredictor) else None
 
 
 def name_of(part: Predictor) -> str:
-    """The name of the predictor `part`, which a piece is to wrap.
+    """The name of `part`, a predictor that a piece will wrap.
 
     Raises:
         CompositionError: `part` is not a predictor.
@@ -132,7 +131,7 @@ def name_of(part: Predictor) -> str:
 
 
 def as_predictor(part: object) -> str:
-    """How to make a predictor of `part`, as the end of an error text."""
+    """How to turn `part` into a predictor: the last clause of an error text."""
     if isinstance(part, type):
         return f"give an instance of it: {part.__name__}(…)"
     if isinstance(part, list | tuple | set | frozenset):

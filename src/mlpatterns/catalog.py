@@ -1,6 +1,6 @@
 """The catalogue of the systems, read from the headers of their files with `ast`, without importing them.
 
-patterns/header.py describes a header. patterns/catalog.toml says more of each system.
+patterns/header.py describes a header. patterns/catalog.toml holds more data about each system.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 GALLERY = Path(__file__).parent / "patterns"
 MORE = GALLERY / "catalog.toml"
 STUB = GALLERY.with_name("__init__.pyi")
-PIECES_IN = {"edge", "model_db", "models", "pieces", "service"}  # the rooms whose public classes are pieces of a system
+PIECES_IN = {"edge", "model_db", "models", "pieces", "service"}  # the subpackages whose public classes are pieces
 CHOSEN, PIECE_OF = "chosen_model", {"chosen_model": "OnnxModel"}
 
 
@@ -44,6 +44,8 @@ class System(Struct, frozen=True):
     """One of the systems.
 
     Attributes:
+        name: its name in commands, which is the stem of its file.
+        header: its parsed header.
         path: its file.
         pieces: the names of its pieces, as imported from mlpatterns.
         defines: the top-level names of its file: `app`, `build`, `demo`, …
@@ -75,7 +77,7 @@ class System(Struct, frozen=True):
 
 
 def systems() -> tuple[System, ...]:
-    """All systems, by group and name.
+    """All systems, sorted by group and name.
 
     Raises:
         UserError: the header of a pattern is invalid.
@@ -182,7 +184,7 @@ def _is_piece(name: str) -> bool:
 
 @cache
 def _rooms() -> dict[str, str]:
-    """The room that each public name lives in."""
+    """The subpackage or module of each public name."""
     found = re.findall(r"^from mlpatterns\.(\w+)\S* import (\w+)", STUB.read_text(encoding="utf-8"), re.MULTILINE)
     return {name: room for room, name in found}
 

@@ -1,6 +1,7 @@
-"""Files that a kill or a crash leaves whole: either the old file or the new one.
+"""Writes files so that a kill or a crash leaves either the complete old file or the complete new one.
 
-The bytes of a file are on the disk once the file is synced; its name is, once the folder is synced (fsync(2)).
+The bytes of a file are on the disk once the file is synced; its name is on the disk once the folder is synced
+(see fsync(2)).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ __all__ = ["sync_folder", "write_synced", "write_whole"]
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file and replaces an older one. Several processes may write it at once; the last one wins."""
+    """Writes a file, or atomically replaces it. Several processes may write it at once; the last one wins."""
     partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         write_synced(partial, content)
@@ -30,7 +31,7 @@ def write_synced(path: Path, content: bytes) -> None:
     """Writes a new file and syncs it to the disk.
 
     Raises:
-        FileExistsError: there is a file of this name.
+        FileExistsError: a file of this name exists.
     """
     with path.open("xb") as file:
         file.write(content)

@@ -7,7 +7,7 @@
     │   │   ├── NotOffered        a pattern does not support the command, for example it has no server
     │   │   └── TableError        a file of rows cannot be read, or has the wrong form
     │   ├── UnknownName           no pattern, model, alias or version has this name; suggests the nearest
-    │   ├── MissingExtra          an optional dependency is not installed; names the extra that brings it
+    │   ├── MissingExtra          an optional dependency is not installed; names the extra to install
     │   ├── ModelFileError        a model file is corrupt, or does not match its SHA-256
     │   │   └── NoModelFile       a command names a model file that does not exist (also a WrongUse)
     │   ├── RegistryDown          the model registry does not answer; it may answer later
@@ -100,7 +100,7 @@ class PredictionError(MlpatternsError):
         return self._copy(message=f"{part}: {self.message}")
 
     def _copy(self, **changes: Any) -> Self:
-        error = type(self).__new__(type(self), *self.args)  # not through __init__: a subclass may have its own
+        error = type(self).__new__(type(self), *self.args)  # bypasses __init__: a subclass may have other arguments
         error.__dict__.update(self.__dict__, **changes)
         return error
 

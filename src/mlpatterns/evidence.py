@@ -1,4 +1,4 @@
-"""The evidence of a demo: what it claims, and what it measured."""
+"""The evidence of a demo: its claims, and what it measured."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Row(Struct, frozen=True):
 
     Attributes:
         claim: what the demo claims of the system.
-        bound: the bound that the measurement must keep, in words.
-        measured: what the demo measured, in words.
-        holds: whether the measurement keeps the bound.
+        bound: the bound that the measurement must meet, as text.
+        measured: what the demo measured, as text.
+        holds: whether the measurement meets the bound.
     """
 
     claim: str
@@ -36,5 +36,5 @@ class Evidence(Struct, frozen=True):
 
     @property
     def holds(self) -> bool:
-        """Whether there is a claim, and all of them hold."""
+        """Whether there is at least one claim, and every claim holds."""
         return bool(self.rows) and all(row.holds for row in self.rows)

@@ -37,7 +37,7 @@ def new_id() -> str:
 
 
 def made_at(name: str) -> float | None:
-    """The time when a UUIDv7 was made, in seconds since 1970; None if `name` is no UUIDv7."""
+    """The time when a UUIDv7 was made, in seconds since 1970; None if `name` is not a UUIDv7."""
     match = _UUID7.fullmatch(name)
     return int(match[1] + match[2], 16) / 1000 if match else None
 

@@ -12,19 +12,19 @@ __all__ = ["BUCKETS", "Clock", "ControlStore", "Document", "MetricSeries", "Metr
 T = TypeVar("T")
 
 Workers = Literal["sum", "max", "newest"]
-# Seconds: from a tenth of a millisecond, what a small model takes, to the default time limit.
+# Seconds: from 0.1 ms, the time of a small model, to 30 s, the default time limit of a request.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Clock(Protocol):
-    """The time, in seconds. A test replaces it by a clock that stands still."""
+    """The time, in seconds. A test replaces it with a clock that stands still."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment; they never go back. For durations and deadlines."""
+        """Seconds since an arbitrary moment, which never decrease. For durations and deadlines."""
         ...
 
     def time(self) -> float:
-        """Seconds since 1970. For what is stored or shown."""
+        """Seconds since 1970. For times that are stored or shown."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -69,8 +69,8 @@ class Metrics(Protocol):
         """A number that goes up and down.
 
         Args:
-            workers: how the values of several processes become one: their ``sum``, their ``max`` (for a state), or the
-                ``newest`` (for a number that one process computes for all, such as a drift).
+            workers: how the values of several processes are combined: their ``sum``, their ``max`` (for a state), or
+                the ``newest`` (for a number that one process computes for all, such as a drift).
         """
         ...
 
@@ -88,7 +88,7 @@ class Document(Struct, Generic[T], frozen=True):
 
     Attributes:
         value: the value.
-        revision: 1 for the first version; each change adds 1. 0 is a value that was never written.
+        revision: 1 for the first version; each change adds 1. 0 means that the value was never written.
         by: who wrote it.
         at: when it was written, in seconds since 1970.
     """
@@ -102,12 +102,12 @@ class Document(Struct, Generic[T], frozen=True):
 class ControlStore(Protocol):
     """Versioned documents that all workers and replicas share: weights, thresholds, rules, leases.
 
-    A key has 1 to 256 characters, and so has the name of a writer. A value is JSON of at most 64 KiB. Opening a store
+    A key and the name of a writer have 1 to 256 characters each. A value is JSON of at most 64 KiB. Opening a store
     fails only if its URL is malformed or its driver is missing; a store that is down raises Unavailable when it is
     used.
 
     Raises:
-        Unavailable: every method: the store does not answer now. A `put` may have been done all the same: read again.
+        Unavailable: every method: the store does not answer now. A `put` may have succeeded nevertheless; read again.
     """
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
@@ -115,10 +115,10 @@ class ControlStore(Protocol):
         ...
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
-        """Writes a new version if the stored revision is `expected`; None expects that there is no document yet.
+        """Writes a new version if the stored revision is `expected`; None expects that no document exists.
 
         Args:
-            by: who writes.
+            by: the name of the writer.
 
         Raises:
             Conflict: another revision is stored.
@@ -128,7 +128,7 @@ class ControlStore(Protocol):
         ...
 
     async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
-        """The last versions of a document, newest first; the store keeps the last 1000."""
+        """The last versions of a document, newest first; the store keeps the last 1000 versions."""
         ...
 
     async def close(self) -> None: ...
@@ -143,8 +143,8 @@ class Shared(Protocol[T]):
 
     @property
     def document(self) -> Document[T]:
-        """The last version that this process has read; at most a second old while the store answers. Read it once a
-        request.
+        """The last version that this process has read; at most a second old while the store answers. Read it once
+        per request.
 
         Raises:
             Unavailable: the document could not be read yet.
@@ -152,11 +152,11 @@ class Shared(Protocol[T]):
         ...
 
     async def change(self, function: Callable[[T], T], by: str) -> Document[T]:
-        """Replaces the value by what `function` makes of it. `function` must be pure: it is called again if another
-        process writes meanwhile. If it returns an equal value, nothing is written.
+        """Replaces the value with the result of `function`, which must be pure: it is called again if another
+        process writes in the meantime. If it returns an equal value, nothing is written.
 
         Raises:
-            Conflict: every attempt met a write of another process.
+            Conflict: another process wrote during every attempt.
         """
         ...
 
@@ -168,7 +168,7 @@ class Shared(Protocol[T]):
         """Writes the value before the newest one.
 
         Raises:
-            Conflict: there is no value before it, or another process has written meanwhile.
+            Conflict: there is no earlier value, or another process has written in the meantime.
         """
         ...
 

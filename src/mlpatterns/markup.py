@@ -1,6 +1,6 @@
-"""Builds HTML by nested calls, which escape every text that is not Markup.
+"""Builds HTML with nested calls, which escape every text that is not Markup.
 
-`piece_page` builds a whole page for a piece. Such a page has no scripts and loads no other files.
+`piece_page` builds a complete page for a piece. Such a page has no scripts and loads no other files.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Markup
 
 
 def piece_page(title: str, *body: str) -> str:
-    """A whole HTML page, for an operation of the kind ``page``."""
+    """A complete HTML page, for an operation of the kind ``page``."""
     head = element(
         "head", element("meta", charset="utf-8"), element("title", title), element("style", Markup(STYLE)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),

@@ -1,7 +1,7 @@
-"""What a model takes and gives: tensors by name, their datatypes in the Open Inference Protocol's words and in numpy's.
+"""The inputs and outputs of a model: tensors by name, with datatypes of the Open Inference Protocol and of numpy.
 
-Arrays travel by name. Their first axis is the batch; a tensor of datatype BYTES is an object array of ``bytes``. Inputs
-are read-only.
+Arrays are passed by name. Their first axis is the batch; a tensor of datatype BYTES is an object array of ``bytes``.
+Inputs are read-only.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class TensorSpec(Struct, frozen=True):
     """One input or output of a model.
 
     Attributes:
-        name: that requests and answers call it.
+        name: its name in requests and responses.
         datatype: a name of the Open Inference Protocol: BOOL, UINT8 … UINT64, INT8 … INT64, FP16, FP32, FP64, BYTES.
-            It may be given as ``fp32`` or ``float32`` too, as a dtype of numpy or torch, or as Python's ``float``
+            It may also be given as ``fp32`` or ``float32``, as a dtype of numpy or torch, or as Python's ``float``
             (which is FP64), ``int``, ``bool``, ``str`` or ``bytes``.
-        shape: sizes by axis, the batch first; -1 is variable, and may be given as None or a name.
+        shape: the size of each axis, the batch first; -1 is a variable size, which may be given as None or a name.
         content: what the elements mean; it decides how the simple API decodes them.
-        fields: the column names of the last axis, or nothing.
+        fields: the column names of the last axis, or empty.
         missing: whether null is accepted, which becomes NaN.
-        missing_fields: the columns in which it is accepted; empty with `missing` is all of them.
-        optional: of an input: whether it may be left out, since the model has a value of its own.
+        missing_fields: the columns that accept null; if empty, `missing` applies to all columns.
+        optional: whether a request may omit this input, because the model has a default value for it.
 
     Raises:
-        InvalidSpec: at construction: it describes no tensor.
+        InvalidSpec: at construction: the attributes describe no valid tensor.
     """
 
     name: str
@@ -49,7 +49,7 @@ class TensorSpec(Struct, frozen=True):
     missing_fields: tuple[str, ...] = ()
     optional: bool = False
 
-    if TYPE_CHECKING:  # what may be given; after it, the attributes are as above
+    if TYPE_CHECKING:  # the types of the arguments; the attributes have the types above
 
         def __init__(
             self,
@@ -66,7 +66,7 @@ class TensorSpec(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise InvalidSpec("a tensor needs a name")
-        force_setattr(self, "name", str(self.name))  # those of numpy are of a class of their own
+        force_setattr(self, "name", str(self.name))  # numpy has a subclass of str
         what = f"tensor {self.name!r}"
         force_setattr(self, "datatype", _datatype(what, self.datatype))
         force_setattr(self, "shape", _shape(what, self.shape))
@@ -87,17 +87,17 @@ class TensorSpec(Struct, frozen=True):
 
 
 class ModelMetadata(Struct, frozen=True):
-    """What a predictor takes and gives.
+    """The inputs and outputs of a predictor.
 
     Attributes:
-        name, version: of the model.
-        platform: what runs it, such as ``onnxruntime_onnx``.
+        name, version: the name and the version of the model.
+        platform: the software that runs it, such as ``onnxruntime_onnx``.
         inputs, outputs: its tensors, in order.
-        primary_output: the output that the simple API answers with.
-        labels: class names by index, or nothing.
-        sample: inputs by name that can be predicted, or None.
-        max_batch_size: rows that one request may have, or None where there is no bound.
-        threshold: where one score has two labels: above it, it is the second.
+        primary_output: the output that the simple API returns.
+        labels: class names by index, or empty.
+        sample: example inputs by name that the model can predict, or None.
+        max_batch_size: the most rows of one request; None means no limit.
+        threshold: for a model with one score and two labels: a higher score means the second label.
     """
 
     name: str
@@ -131,7 +131,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
 )
 CONTENTS = ("tensor", "image", "key", "text")
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-# As people write them, in lower case. A bare "float" or "int" is not among them: numpy means 64 bits, others mean 32.
+# Common spellings, in lower case. A bare "float" or "int" is not among them: numpy means 64 bits, others mean 32.
 _SPELLINGS = (
     {name.lower(): name for name in DTYPES}
     | {dtype.name: name for name, dtype in DTYPES.items()}
@@ -143,10 +143,10 @@ _OF_PYTHON = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES", bytes: "B
 
 
 def datatype_of(dtype: np.dtype[Any]) -> str:
-    """The protocol's name of a numpy dtype, of either byte order; text and bytes of any length are BYTES.
+    """The protocol's name for a numpy dtype, of either byte order; text and bytes of any length are BYTES.
 
     Raises:
-        UserError: if the protocol has no name for it (complex numbers, dates).
+        UserError: the protocol has no name for it (complex numbers, dates).
     """
     if dtype.kind in "SU":
         return "BYTES"
@@ -166,9 +166,9 @@ def _datatype(what: str, given: object) -> str:
 
 def _spelt(given: object) -> str | None:
     if isinstance(given, type) and not issubclass(given, np.generic):
-        return _OF_PYTHON.get(given)  # numpy would take any other class for `object`
+        return _OF_PYTHON.get(given)  # numpy would treat any other class as `object`
     text = given if isinstance(given, str) else str(given)
-    if text.startswith("torch."):  # torch itself need not be there
+    if text.startswith("torch."):  # torch need not be installed
         text = text.removeprefix("torch.")
         return _OF_TORCH.get(text) or _SPELLINGS.get(text)
     if isinstance(given, str):
@@ -192,16 +192,16 @@ def _shape(what: str, given: object) -> tuple[int, ...]:
 
 
 def names_in(what: str, given: object, kind: str = "names") -> tuple[str, ...]:
-    """The names in a list, or in an array or index of numpy or pandas; `what` and `kind` are what a sentence calls it
-    and them.
+    """The names in a list, or in an array or index of numpy or pandas; `what` and `kind` name the list and its elements
+    in the error text.
 
     Raises:
-        InvalidSpec: it is no list of text.
+        InvalidSpec: `given` is not a list of text.
     """
     if not isinstance(given, str) and isinstance(given, Iterable):
         names = tuple(given)
         if all(isinstance(name, str) for name in names):
-            return tuple(str(name) for name in names)  # those of numpy are of a class of their own
+            return tuple(str(name) for name in names)  # numpy has a subclass of str
     raise InvalidSpec(f"{what} must be a list of {kind}, not {_brief(given)}")
 
 

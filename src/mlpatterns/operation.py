@@ -11,12 +11,12 @@ __all__ = ["Caller", "Operation", "Streamed"]
 
 
 class Caller(Struct, frozen=True):
-    """The caller of an operation: for the audit log, for idempotency, for access to one's own job.
+    """The caller of an operation: for the audit log, for idempotency, for access to the caller's own jobs.
 
     Attributes:
         principal: the name that belongs to the credentials, or None.
         headers: the headers that the operation may read, with names in lower case.
-        deadline: when the answer must be there, in seconds of the monotonic clock.
+        deadline: the time by which the answer must be ready, in seconds of the monotonic clock.
     """
 
     principal: str | None
@@ -29,7 +29,7 @@ class Operation(Struct, frozen=True):
     it.
 
     Attributes:
-        name: words and `{fields}` of the input, with slashes between them: ``weights``, ``job/{id}``, ``health/all``.
+        name: words and `{fields}` of the input, separated by slashes: ``weights``, ``job/{id}``, ``health/all``.
         kind: a query reads, a command changes something, a page is a query whose output is HTML. A piece may have a
             query and a command of the same name.
         access: ``public`` for every user, ``token`` for those who have the admin token.
@@ -49,7 +49,7 @@ class Operation(Struct, frozen=True):
 
 
 class Streamed(Struct, frozen=True):
-    """The output of an operation as chunks of JSON, for an output that is too large for the memory.
+    """The output of an operation as chunks of JSON, for an output that is too large to hold in memory.
 
     Attributes:
         chunks: the bytes of the JSON document, part by part.

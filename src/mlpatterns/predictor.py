@@ -1,8 +1,8 @@
 """The core: what a predictor is. Read this first.
 
-Every serving pattern is a function from predictors to a predictor. A *leaf* makes a model a predictor
-(``mlpatterns.models``). A *piece* wraps predictors and is a predictor itself (``mlpatterns.pieces``). Nothing in this
-file knows HTTP, ONNX or a database.
+Every serving pattern is a function from predictors to a predictor. A *leaf* turns a model into a
+predictor (``mlpatterns.models``). A *piece* wraps predictors and is a predictor itself (``mlpatterns.pieces``).
+Nothing in this file knows HTTP, ONNX or a database.
 
 The other files of the core: `Context` describes the caller (context.py), `ModelMetadata` describes the inputs and
 outputs of a model (metadata.py), `Operation` is a query or a command of a piece (operation.py), time, metrics and
@@ -46,9 +46,9 @@ class InferenceRequest(Struct, frozen=True):
         inputs: the arrays by name. Their first axis is the batch. They are read-only.
         context: the caller, and the notes of the pieces that handle the request.
         id: the request id of the Open Inference Protocol; the response repeats it.
-        parameters: the parameters that the caller sent beside the inputs.
+        parameters: the parameters that the caller sent in addition to the inputs.
         outputs: the names of the outputs that the caller wants; empty means all.
-        deadline: when the answer must be there, in seconds of the monotonic clock; None means no limit.
+        deadline: the time by which the answer must be ready, in seconds of the monotonic clock; None means no limit.
     """
 
     inputs: Mapping[str, Array]
@@ -74,7 +74,7 @@ class InferenceResponse(Struct, frozen=True):
             answer.
         degraded: whether a substitute answered: a fallback, or an old answer from a cache.
         described: the metadata of the predictor that answered, if a rule or an arm chose it; else None.
-        parameters: the parameters beside the outputs.
+        parameters: the parameters in addition to the outputs.
     """
 
     outputs: Mapping[str, Array]
@@ -88,7 +88,7 @@ class InferenceResponse(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Whether a predictor, with all that it needs, can answer now.
+    """Whether a predictor, with everything that it needs, can answer now.
 
     Attributes:
         ready: whether it can answer.
@@ -100,7 +100,7 @@ class Health(Struct, frozen=True):
 
 
 class Program(Protocol):
-    """Work beside the predictors: a job worker, a monitor, a batch run.
+    """Work that runs alongside the predictors: a job worker, a monitor, a batch run.
 
     Attributes:
         name: its name in the log, in metrics and in the key of its lease.
@@ -118,17 +118,17 @@ class Program(Protocol):
 
 
 class Runtime(Protocol):
-    """What a predictor is given at its start. It opens no store, thread or task by itself.
+    """What a predictor gets at its start: a predictor opens no store, thread or task itself.
 
     Attributes:
         clock: the time; a test replaces it.
         metrics: the metrics of the app.
         control: the documents that all workers and replicas share; a piece uses them through `shared`.
         settings: the settings of the app.
-        path: the place of the piece in its system: the names from the system down to the piece, with slashes between
-            them. Notes, metric labels, shared documents and operations use this path.
+        path: the path of the piece: the names from the system down to the piece, separated by slashes. Notes,
+            metric labels, shared documents and operations use this path.
         fence: the fencing token of an exclusive program: it grows with each new holder of the lease, so that a store
-            can refuse writes of an earlier holder. 0 elsewhere.
+            can refuse writes of an earlier holder. It is 0 for everything else.
     """
 
     @property
@@ -145,7 +145,7 @@ class Runtime(Protocol):
     def fence(self) -> int: ...
 
     async def store(self, need: type[S], url: str) -> S:
-        """The store of the kind `need` at `url`. All who ask for the same URL share one store; it is closed last.
+        """The store of the kind `need` at `url`. All callers that name the same URL share one store; it is closed last.
 
         Raises:
             SettingsError: no backend of this kind has the scheme of the URL, or the URL is malformed.
@@ -162,17 +162,17 @@ class Runtime(Protocol):
         ...
 
     def begin(self, name: str, work: Callable[[], Awaitable[None]], *, most: int) -> bool:
-        """Runs `work` in a task, once. If `most` tasks of this name run already, it is not run, the metrics count it,
-        and the result is False."""
+        """Runs `work` in a task, once. If `most` tasks of this name already run, `work` is not run, a metric counts
+        it, and the result is False."""
         ...
 
     async def offload(self, work: Callable[[], T]) -> T:
-        """Runs user code in a thread. Returns when the work has ended, even if the caller is cancelled before."""
+        """Runs user code in a thread. Returns when the work has ended, even if the caller is cancelled earlier."""
         ...
 
     async def start_tree(self, *roots: Predictor) -> None:
         """Starts predictors after the app has started, leaves first. Each starts once, however many calls name it.
-        If one fails, all that this call started are stopped."""
+        If one fails, all predictors that this call started are stopped."""
         ...
 
     async def stop_tree(self, root: Predictor) -> None:
@@ -185,11 +185,11 @@ class Predictor(Protocol):
 
     Attributes:
         name: its name in notes, in metrics, in the paths of its operations, and as a served model.
-        children: the predictors that it wraps, by name. Known from construction: health, drawings and deployment use
-            it.
+        children: the predictors that it wraps, by name. Set at construction: health, drawings and deployment use
+            them.
         apart: the names of the children that another process runs; this process does not start them.
         operations: its queries, commands and pages.
-        programs: the programs that work beside it.
+        programs: the programs that run alongside it.
         reads_headers: the headers, in lower case, that it reads in addition to those that the settings allow; never one
             that carries credentials.
         metadata: its inputs and outputs. Valid after the start; raises NotStarted before.
@@ -223,11 +223,11 @@ class Predictor(Protocol):
         ...
 
     def health(self) -> Health:
-        """The health of this predictor and all below it, as far as it is known without asking anyone."""
+        """The health of this predictor and all below it, as far as it is known without calling another process."""
         ...
 
     async def check(self) -> Health:
-        """The same, but what lies in another process is asked now."""
+        """The same, but calls what runs in another process to learn its health."""
         ...
 
     async def start(self, runtime: Runtime) -> None:

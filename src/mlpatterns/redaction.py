@@ -6,7 +6,7 @@ import re
 
 __all__ = ["quoted", "redact"]
 
-# Greedy up to the last "@": a password may itself hold "/" and "@". Hiding too much is the safe error.
+# Greedy up to the last "@": a password may itself contain "/" and "@". Hiding too much is the safe error.
 _IN_ADDRESS = re.compile(r"(://[^:/@]*:).*@")
 _IN_QUERY = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^&]*", re.IGNORECASE)
 

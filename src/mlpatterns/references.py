@@ -1,8 +1,8 @@
 """The one parser of model references.
 
-iris_sklearn_svc              the version its alias ``champion`` points at
-iris_sklearn_svc@challenger   the version another alias points at
-iris_sklearn_svc:3            version 3, for ever
+iris_sklearn_svc              the version its alias ``champion`` points to
+iris_sklearn_svc@challenger   the version another alias points to
+iris_sklearn_svc:3            always version 3
 model.onnx, file:PATH         a file, outside any registry; a registered model of that name is model.onnx@champion
 """
 
@@ -54,7 +54,7 @@ def parse_reference(text: str) -> Reference:
     """Reads a model reference.
 
     Raises:
-        WrongUse: if `text` has none of the four forms.
+        WrongUse: `text` has none of the four forms.
     """
     if text.startswith(SCHEME) and len(text) > len(SCHEME):
         return FileReference(Path(text.removeprefix(SCHEME)))
@@ -80,12 +80,12 @@ def check_name(name: str) -> None:
 
 
 def name_of(path: Path) -> str:
-    """The name of a model in a file: the file's stem, with underscores for characters that no name has."""
+    """The name of a model in a file: the file's stem, with underscores for characters that a name may not contain."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-")[:MOST].rstrip("_") or "model"
 
 
 def is_file(text: str) -> bool:
-    """Whether `text` refers to a file, there or not."""
+    """Whether `text` refers to a file, whether it exists or not."""
     try:
         return isinstance(parse_reference(text), FileReference)
     except WrongUse:

@@ -24,7 +24,7 @@ __all__ = ["ServerProcess", "free_port", "process"]
 
 HOST = "127.0.0.1"
 LOOK_EVERY = 0.05  # seconds between checks of a server that starts
-STOP_PATIENCE = 30.0  # seconds from the signal to the kill; in them the server answers open requests
+STOP_PATIENCE = 30.0  # seconds from the signal to the kill, in which the server answers open requests
 LAST_WORDS = 20  # lines of output that an error quotes
 
 
@@ -133,7 +133,7 @@ class ServerProcess:
 
     @property
     def output(self) -> str:
-        """All its output so far, from standard output and standard error. It is available after its end, too."""
+        """All its output so far, from standard output and standard error. It is available after the end too."""
         if self._kept is not None:
             return self._kept
         file = self._log.fileno()

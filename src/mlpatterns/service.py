@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 class Service(Wrapper):
     """Gives `predictor` a name under which it can run in another process.
 
-    In one process it just calls `predictor`. If ``MLPATTERNS_SERVICE_<NAME>_URL`` is set, it calls the model `name` of
+    In one process it only calls `predictor`. If ``MLPATTERNS_SERVICE_<NAME>_URL`` is set, it calls the model `name` of
     the server at that URL instead, and `predictor` is never loaded. The process that serves this part, ``mlpatterns run
     FILE --service NAME``, ignores the variable. The constructor reads both settings, so call it in ``build()``.
 
@@ -36,7 +36,8 @@ class Service(Wrapper):
     reach it.
 
     Args:
-        name: letters, digits, dashes and underscores after a letter. It is in the variable and in ``--service``.
+        name: letters, digits, dashes and underscores after a letter. The variable and ``--service``
+            use it.
         predictor: the part.
 
     Raises:

@@ -1,4 +1,5 @@
-"""Reads the settings. Flags override the environment, it overrides `mlpatterns.toml`, and that overrides the defaults.
+"""Reads the settings. Flags override the environment, which overrides `mlpatterns.toml`, which overrides the
+defaults.
 
 A setting has one name everywhere: ``port`` in the file, ``MLPATTERNS_PORT`` in the environment, ``--port`` as a flag.
 ``MLPATTERNS_API_KEYS_FILE=/run/secrets/keys`` reads `api_keys` from a file, such as a mounted secret. An empty value
@@ -62,7 +63,7 @@ def load_settings(
 
     Raises:
         SettingsError: a value is malformed, or a file cannot be read.
-        UnknownName: the file or the environment sets something that is no setting.
+        UnknownName: the file or the environment sets an unknown setting.
     """
     environ = os.environ if environ is None else environ
     fields = Settings.__struct_fields__
@@ -87,9 +88,9 @@ def service_url(name: str, environ: Mapping[str, str] | None = None) -> str | No
 
 
 def of_part(kind: str, name: str, suffix: str = "", *, environ: Mapping[str, str] | None = None) -> str | None:
-    """The value of the variable MLPATTERNS_<KIND>_<NAME><suffix>, which is about the part `name` of a system, or None.
+    """The variable MLPATTERNS_<KIND>_<NAME><suffix>, which configures the part `name` of a system; None if not set.
 
-    In the name of the variable, what is neither a letter nor a digit becomes ``_``.
+    In the name of the variable, characters that are neither letters A to Z nor digits become ``_``.
     """
     environ = os.environ if environ is None else environ
     return environ.get(f"{PREFIX}{kind}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}{suffix}") or None

@@ -14,7 +14,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0.0)]
-AnyNumber = Annotated[float, Meta(ge=-1e300)]  # refuses NaN, which compares with nothing
+AnyNumber = Annotated[float, Meta(ge=-1e300)]  # refuses NaN, for which every comparison is false
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,7 +25,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         home: the folder for everything that is written.
         host, port: where HTTP listens; port 0 takes a free port.
-        grpc_port: where gRPC listens on the same host; 0 takes a free port; None is no gRPC.
+        grpc_port: where gRPC listens on the same host; 0 takes a free port; None turns gRPC off.
         workers: the number of serving processes behind one socket.
         service: the name of the one `Service` of the target that this process serves.
         system: the first part of the paths of all pieces. It separates deployments that share a `control` store.
@@ -45,12 +45,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         api_version: the version in the paths of the model DB's HTTP service.
         control: the URL of the store that workers and replicas share.
         lease_seconds: how long after its last renewal a lease ends and another process may take over its work.
-        programs: where programs run; by default inside the worker, with several workers in a process of their own.
+        programs: where programs run; by default inside the worker, or in a separate process beside several workers.
         cache: the URL of the caches.
         jobs, log, monitor: the URLs of the job queue, of the logged predictions, and of the windows of a Monitor.
         batch: the URL of the table that a batch run predicts.
         outlier_lower_threshold: a row whose score is lower is an outlier.
-        default_threshold: a part of a Thresholds answers 1 from this score on.
+        default_threshold: the least score for which a part of a Thresholds answers 1.
         alert_url: the webhook that receives the alerts of a Monitor.
         log_format, log_level: the format and the level of the log on standard error.
         access_log: whether each request is logged.
@@ -58,14 +58,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         admin_token: the token that allows commands. Without it no commands are possible.
         context_headers: the request headers that pieces may read.
         request_timeout: the most time for one request; a client may ask for less.
-        send_timeout: a client that takes nothing of its answer for so long is disconnected.
+        send_timeout: a client that reads nothing of its answer for this time is disconnected.
         drain_delay: how long the server keeps accepting requests after SIGTERM.
         max_concurrency, max_queue: the requests that a model runs at once, and those that may wait for it.
         max_body_bytes: the size of one request body, also after decompression.
         max_elements: the elements of one tensor.
         max_held_bytes: the size of all bodies and unsent answers together that one worker holds.
         max_header_bytes: the size of all headers of one request.
-        max_grpc_streams: the calls that one gRPC connection has open at once; clients let further ones wait.
+        max_grpc_streams: the calls that one gRPC connection has open at once; further calls wait in the client.
         threads: the threads for work off the event loop; 0 is the number of CPUs, at least 4.
         root_path: the path prefix that a proxy in front removes.
         proxy_headers: whether ``X-Forwarded-For`` and ``-Proto`` are trusted.
@@ -192,7 +192,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def sqlite_url(file: Path) -> str:
-    """The URL of an SQLite file: what has a meaning in URLs is percent-encoded (RFC 3986, section 2.1)."""
+    """The URL of an SQLite file: reserved characters are percent-encoded (RFC 3986, section 2.1)."""
     path = str(file.absolute())
     return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
 

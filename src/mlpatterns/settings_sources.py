@@ -14,9 +14,10 @@ __all__ = ["PREFIX", "SETTINGS_FILE", "from_environment", "from_file"]
 
 SETTINGS_FILE = "mlpatterns.toml"
 PREFIX = "MLPATTERNS_"
-# Variables of the same prefix that are no settings: URLs of services, options of parts, what `run` tells its workers.
+# Variables with the same prefix that are not settings: URLs of services, options of parts, and what `run` passes to its
+# workers.
 OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
-# What Kubernetes sets in every container for a Service whose name begins with "mlpatterns", as NAME=VALUE.
+# Variables that Kubernetes sets in every container for a Service whose name begins with "mlpatterns", as NAME=VALUE.
 KUBERNETES = re.compile(
     r"(\w+_)?(SERVICE_(HOST=.*|PORT(_\w+)?=\d+)|PORT(_\d+_[A-Z]+)?=(tcp|udp|sctp)://.*|PORT_\d+_[A-Z]+_[A-Z]+=.*)"
 )
@@ -29,8 +30,8 @@ def from_file(path: Path, fields: Collection[str]) -> dict[str, Any]:
         fields: the names of all settings.
 
     Raises:
-        SettingsError: the file cannot be read, or is no TOML.
-        UnknownName: the file sets something that is no setting.
+        SettingsError: the file cannot be read, or is not TOML.
+        UnknownName: the file sets an unknown setting.
     """
     if not path.exists():
         return {}
@@ -52,7 +53,7 @@ def from_environment(environ: Mapping[str, str], fields: Collection[str]) -> dic
 
     Raises:
         SettingsError: a file that holds a value cannot be read, or is empty.
-        UnknownName: a variable with the prefix is no setting.
+        UnknownName: a variable with the prefix names no setting.
     """
     found: dict[str, Any] = {}
     for variable, value in environ.items():
@@ -76,6 +77,6 @@ def _secret(variable: str, path: str) -> str:
         secret = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file that {variable} names cannot be read") from error
-    if not secret:  # to ignore it, as other empty values, would leave the server open
+    if not secret:  # ignoring it, like other empty values, would leave the server unprotected
         raise SettingsError(f"the file that {variable} names is empty")
     return secret

@@ -1,4 +1,4 @@
-"""Converts the values of settings to their types, and says what a setting accepts."""
+"""Converts the values of settings to their types, and describes what a setting accepts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def converted(name: str, value: Any, source: str) -> Any | UnsetType:
         source: where the value was set, for the error.
 
     Raises:
-        SettingsError: the setting does not accept the value. The sentence says what it accepts.
+        SettingsError: the setting does not accept the value. The text says what it accepts.
     """
     kind, text = _KINDS[name], isinstance(value, str)
     if text and not _is_utf8(value):
@@ -76,7 +76,7 @@ def check_origin(origin: str) -> None:
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether text can be encoded: what the environment holds in another encoding has surrogates (PEP 383)."""
+    """Whether `text` can be encoded: environment values in another encoding contain surrogates (PEP 383)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -88,7 +88,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _read(kind: inspect.Type, text: str, *, size: bool) -> Any:
-    """The value of `text` for msgspec to convert; the text itself where it cannot be read as this kind."""
+    """The value of `text` for msgspec to convert; the text itself if it cannot be read as this kind."""
     match kind:
         case inspect.BoolType():
             return BOOLEANS.get(text.lower(), text)
@@ -142,7 +142,7 @@ def _allowed(kind: inspect.Type) -> str:
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
-    least = kind.ge if kind.ge is not None and kind.ge > -1e300 else None  # the bound of AnyNumber, which is none
+    least = kind.ge if kind.ge is not None and kind.ge > -1e300 else None  # the bound of AnyNumber only excludes NaN
     if least is not None and kind.le is not None:
         return f" from {least:g} to {kind.le:g}"
     if least is not None:

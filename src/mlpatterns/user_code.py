@@ -1,6 +1,6 @@
 """Calls user code, which may raise anything.
 
-Some exceptions do harm outside of that code: SystemExit and KeyboardInterrupt end an event loop, a future cannot hold
+Some exceptions do harm outside that code: SystemExit and KeyboardInterrupt end an event loop, a future cannot hold
 StopIteration, GeneratorExit silently ends a waiting coroutine, and CancelledError looks as if the caller had been
 cancelled. Here each of them becomes a RuntimeError.
 """
@@ -84,7 +84,7 @@ def user_exc_info(error: BaseException) -> tuple[type[BaseException], BaseExcept
 
 
 def kind_of(value: object) -> str:
-    """The words with which an error names a value of a wrong type: "None", "the class X" or "an X"."""
+    """How an error text names a value of the wrong type: "None", "the class X" or "an X"."""
     if value is None:
         return "None"
     name = value.__name__ if isinstance(value, type) else type(value).__name__

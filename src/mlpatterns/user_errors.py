@@ -1,4 +1,4 @@
-"""The errors that a user can correct. The command line prints their one sentence; `errors.py` shows the whole tree."""
+"""The errors that a user can correct. The command line prints their one sentence; `errors.py` shows the full tree."""
 
 from __future__ import annotations
 

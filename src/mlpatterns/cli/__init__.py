@@ -145,7 +145,7 @@ def _print_usage_error(error: Any) -> int:
     """Prints the fault in the command line, and the command that shows the help."""
     command = error.ctx.command_path if getattr(error, "ctx", None) else "mlpatterns"
     text = error.format_message()
-    if not text or text.startswith("Usage:"):  # there is no command: the help says more than one sentence
+    if not text or text.startswith("Usage:"):  # no command was given: show the help instead
         print(text, file=sys.stderr)
         return WRONG_USE
     text = text.rstrip(".")

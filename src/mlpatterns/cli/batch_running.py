@@ -23,7 +23,7 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["run_once", "run_scheduled"]
 
-LINE_SECONDS = 5.0  # between two lines about a run, if there is no terminal to show a bar
+LINE_SECONDS = 5.0  # seconds between two lines about a run, if standard error is not a terminal
 
 
 def run_once(model: str, source: str, sink: str, *, where: str, restart: bool, batch_rows: int | None) -> None:

@@ -44,7 +44,7 @@ def command(name: Annotated[str, typer.Argument(help="The system's name, or the 
 
 
 def _first(error: BaseException) -> BaseException:
-    """The first error that is no group of errors: the group's own text says how many there are, and not which."""
+    """The first error that is not an exception group, because the text of a group only counts its errors."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -75,12 +75,12 @@ def _evidence(system: System) -> Evidence:
 
 @contextmanager
 def _default_settings(settings: Settings, registry: str = "", artifacts: str = "") -> Iterator[None]:
-    """In the body, and in the processes that it starts, the settings are the defaults, but for where the models are.
+    """In the body, and in the processes that it starts, all settings but those of the models and the log are defaults.
 
     Without a registry the models are in the home.
 
-    A demo claims what holds by default, and asks as anyone: API keys, limits or URLs of services that are set for the
-    servers of this environment or folder are not for it.
+    A demo makes claims about the default settings, and sends requests without credentials. So API keys, limits and URLs
+    of services that are set for the servers of this environment or folder do not apply to it.
     """
     before = dict(os.environ)
     for name in [name for name in before if name.startswith(PREFIX)]:
@@ -89,7 +89,7 @@ def _default_settings(settings: Settings, registry: str = "", artifacts: str = "
     logs = {"LOG_LEVEL": settings.log_level, "LOG_FORMAT": settings.log_format}
     os.environ.update({f"{PREFIX}{name}": str(value) for name, value in {**where, **logs}.items()})
     try:
-        with TemporaryDirectory(prefix="mlpatterns-") as folder, chdir(folder):  # where there is no mlpatterns.toml
+        with TemporaryDirectory(prefix="mlpatterns-") as folder, chdir(folder):  # a folder without mlpatterns.toml
             yield
     finally:
         os.environ.clear()

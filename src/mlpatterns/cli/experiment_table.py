@@ -31,7 +31,7 @@ class Columns(Struct, frozen=True):
 
 
 class User(Struct):
-    """What the table says of one user."""
+    """The data of one user: the arm, whether another arm was seen too, the values, and the sum of the denominators."""
 
     arm: str
     moved: bool = False

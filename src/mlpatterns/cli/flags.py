@@ -31,6 +31,6 @@ def apply_flags(flags: Mapping[str, Any]) -> Settings:
     for name, value in flags.items():
         if value is not None:
             variable = f"{PREFIX}{name.upper()}"
-            os.environ.pop(f"{variable}_FILE", None)  # a flag overrides every other source, also a mounted secret
+            os.environ.pop(f"{variable}_FILE", None)  # a flag overrides every other source, a mounted secret too
             os.environ[variable] = str(value).lower() if isinstance(value, bool) else str(value)
     return settings

@@ -27,7 +27,7 @@ def lasting_interrupts() -> Iterator[None]:
         if not issubclass(ignored.exc_type, KeyboardInterrupt):
             before(ignored)
             return
-        again = Timer(AGAIN, signal.pthread_kill, (main_thread().ident, signal.SIGINT))  # wakes it from a system call
+        again = Timer(AGAIN, signal.pthread_kill, (main_thread().ident, signal.SIGINT))  # it interrupts a system call
         again.daemon = True
         again.start()
 

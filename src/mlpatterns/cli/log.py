@@ -32,7 +32,7 @@ def command(
     settings = apply_flags({"log": log})
     began = None if since is None else _time(since)
     names = _names(target, settings)
-    from mlpatterns.cli.log_pages import show  # late: it imports the stores
+    from mlpatterns.cli.log_pages import show  # imported here, because it imports the stores
 
     asyncio.run(show(settings.log_url, names, began, limit, follow=follow, as_json=as_json))
 

@@ -36,7 +36,7 @@ def train_missing(apps: Iterable[App | PlainApp], settings: Settings) -> None:
     missing = [reference for reference in served if not _present(reference, settings)]
     if not missing:
         return
-    with _lock(settings.home):  # another process may have trained some of them meanwhile
+    with _lock(settings.home):  # another process may have trained some in the meantime
         names = dict.fromkeys(reference.name for reference in missing if not _present(reference, settings))
         if names:
             _train(list(names), settings)

@@ -63,10 +63,10 @@ Arena = Annotated[
 
 
 def check_model(model: str | None) -> None:
-    """Checks that `model` does not name a file of another kind. A registered model of such a name is NAME@champion.
+    """Checks that `model` does not name a file of another kind. A registered model with such a name is NAME@champion.
 
     Raises:
-        WrongUse: it does; the text has the lines that export the file as ONNX, if there are any.
+        WrongUse: `model` names such a file; the text has the lines that export the file as ONNX, if there are any.
     """
     if model and (lines := export_lines(model)):
         raise WrongUse(lines)
@@ -85,9 +85,9 @@ def from_anywhere(flags: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(flags)
     for name in ("labels", "columns", "sample"):
         value = found.get(name)
-        if value in ("", Path()):  # of an empty text, a flag that takes a path makes the current folder
+        if value in ("", Path()):  # a flag of type Path turns empty text into the current folder
             found[name] = None
-        elif value is not None and Path(value).exists():  # other text is a list of names, or a wrong path for the error
+        elif value is not None and Path(value).exists():  # other text is a list of names, or a wrong path
             found[name] = str(Path(value).absolute())
     return found
 

@@ -18,10 +18,10 @@ def on_terminal() -> bool:
 
 
 def escape_unprintable() -> None:
-    r"""Lets standard output take any text: what its encoding lacks is printed as ``\u30d0``, as on standard error.
+    r"""Makes standard output accept any text: characters that its encoding lacks are printed as ``\u30d0``.
 
-    The C locale without UTF-8 mode and legacy locales have encodings of few characters, and no encoding has the bytes
-    of a file name that is no text.
+    Standard error does the same by default. In the C locale without UTF-8 mode and in legacy locales, the encoding
+    lacks most characters. Bytes of a file name that are not valid text have no encoding at all.
     """
     output = sys.stdout
     if not isinstance(output, io.TextIOWrapper):
@@ -53,7 +53,7 @@ class _Brief(logging.Formatter):
 def brief_logs() -> None:
     """Prints log records in one line each, unless logging is set up.
 
-    It is for commands that load a model of the user: a traceback would show only frames of mlpatterns."""
+    It is for commands that load a user's model: a traceback would show only frames of mlpatterns."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Brief())
 

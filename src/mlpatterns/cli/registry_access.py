@@ -24,7 +24,7 @@ class RegistryAccess(Protocol):
         ...
 
     def behind(self, name: str, number: int, alias: str) -> str:
-        """A sentence if the version's evaluation is far worse than the alias's version; else an empty string."""
+        """A sentence if the version's evaluation is far worse than that of the alias's version; else an empty text."""
         ...
 
     def move(

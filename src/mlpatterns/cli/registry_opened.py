@@ -36,7 +36,7 @@ def opened_registry() -> Iterator[RegistryAccess]:
 
 @contextmanager
 def suggest_nearest(registry: RegistryAccess, name: str) -> Iterator[None]:
-    """Replaces a NotFound of `registry` by an error for the user, which suggests the nearest name.
+    """Replaces a NotFound of `registry` with an error for the user, which suggests the nearest name.
 
     Raises:
         UnknownName: there is no model `name`.

@@ -1,4 +1,4 @@
-"""Moves an alias after checks, and words the messages about a version that was registered."""
+"""Moves an alias after checks, and writes the messages about a version that was registered."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def move_checked(
 
     Raises:
         UserError: the version fails a check, or its evaluation is far worse.
-        PredictionError: the registry refuses, for example because the alias has moved meanwhile.
+        PredictionError: the registry refuses, for example because the alias has moved in the meantime.
     """
     from mlpatterns.models.release_checks import check_release
 
@@ -87,13 +87,14 @@ def outcome(one: Registered, unfit: str = "") -> str:
 
 
 def warn_if_behind(one: Registered) -> None:
-    """Warns that a version is far worse than the champion, before anybody promotes it."""
+    """Warns that a version is far worse than the champion, before a user promotes it."""
     if one.behind:
         note(f"{one.behind}: look before you promote it")
 
 
 def require_promoted(*versions: Registered) -> None:
-    """
+    """Checks that every version that should have been promoted was promoted.
+
     Raises:
         UserError: a version should have been promoted, but was not.
     """

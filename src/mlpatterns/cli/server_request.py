@@ -55,7 +55,7 @@ def send_request(method: str, url: str, body: bytes | None, headers: Mapping[str
     if not 0 < timeout <= PATIENCE:
         raise WrongUse(f"--timeout is a number of seconds, greater than 0 and at most {PATIENCE}, not {timeout:g}")
     sent = {"content-type": "application/json", **headers}
-    request: Request = Request(url, body, sent, method=method)  # noqa: S310 - `address` lets only http through
+    request: Request = Request(url, body, sent, method=method)  # noqa: S310 - `address` accepts only http(s)
     try:
         with urlopen(request, timeout=timeout) as answer:  # noqa: S310
             text: str = answer.read().decode()

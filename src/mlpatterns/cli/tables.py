@@ -17,7 +17,7 @@ __all__ = ["TextTable", "read_table", "typed"]
 DELIMITERS = ",;\t|"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 MOST = 50_000_000  # cells
-LONGEST = 100_000  # characters of a cell; csv's own limit would hold for every reader of the process
+LONGEST = 100_000  # characters of a cell; the limit of csv itself applies to every reader of the process
 SHOWN = 40  # characters of a cell in an error
 NESTED = ("list", "large_list", "struct", "map", "fixed_size_list", "union", "binary", "large_binary")
 
@@ -28,6 +28,8 @@ class TextTable(Struct, frozen=True):
     """The cells of a table by column; all columns have the same length. Numbers are floats, except in text columns.
 
     Attributes:
+        name: the file, for errors.
+        columns: the cells by column name.
         first: the number of the first row in errors: in a CSV file 2, since line 1 has the names.
     """
 

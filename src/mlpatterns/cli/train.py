@@ -166,8 +166,8 @@ def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
 
 
 def _next(name: str) -> str:
-    """The command that serves the trained model: the last `run` in the header of its training; if that is not a
-    system, in the header of the first system that serves the model."""
+    """The command that serves the trained model: the last `mlpatterns run` in the header of its training or, if the
+    training is not a system, of the first system that serves the model."""
     from mlpatterns.training import MODELS
 
     training = MODELS[name][0].name if name in MODELS else name

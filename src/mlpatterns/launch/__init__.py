@@ -1,1 +1,1 @@
-"""From what a user names to processes that serve it: the target, one process, several, the page of them all."""
+"""Loads the target that a user names, and serves it with one or several processes."""

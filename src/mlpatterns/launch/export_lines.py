@@ -1,5 +1,5 @@
-"""The lines that export a model of another library as an ONNX file. The file is never loaded here, as a pickle may run
-any code."""
+"""The lines of code that export a model of another library as an ONNX file. The file is never loaded here, because a
+pickle can run any code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GRAPH = ("pip install tf2onnx tensorflow", "saved_model_cli show --all --dir {f
           "python -m tf2onnx.convert --saved-model {folder} --output {stem}.onnx")  # fmt: skip
 _TFLITE = ("pip install tf2onnx tensorflow", "python -m tf2onnx.convert --tflite {file} --output {stem}.onnx")
 
-# By suffix: what such a file is, and the lines.
+# By suffix: the kind of file, and the lines that export it.
 _KINDS = {
     ".pkl": ("a pickle", _PICKLE),
     ".pickle": ("a pickle", _PICKLE),
@@ -50,9 +50,9 @@ _KINDS = {
 
 
 def export_lines(target: str) -> str | None:
-    """The sentence about a target that is a model of another library, with the lines that export it as ONNX.
+    """The error text for a target that is a model of another library, with the lines that export it as ONNX.
 
-    None if the suffix is not of such a file.
+    None if the suffix does not belong to such a file.
     """
     path = Path(target)
     kind = _KINDS.get(path.suffix.lower())

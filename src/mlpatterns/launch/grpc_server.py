@@ -22,20 +22,20 @@ except ImportError as error:
 
 __all__ = ["GrpcServer"]
 
-KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a client is pinged, and for its answer
-HANDSHAKE = 10_000  # milliseconds until a client has greeted, and until it has acknowledged the server's settings
-IDLE = 300_000  # milliseconds that a client may stay without a call
+KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a ping, and until its answer
+HANDSHAKE = 10_000  # milliseconds for the handshake, and until the client has acknowledged the server's settings
+IDLE = 300_000  # milliseconds that a client may stay connected without a call
 MOST_CONNECTIONS = 10_000
-MEMORY_LOOKS = 10.0  # seconds
-MEMORY_FREE = 64 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
-HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
+MEMORY_LOOKS = 10.0  # seconds between checks
+MEMORY_FREE = 64 * 1024 * 1024  # bytes of growth since the start above which the process returns memory
+HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own text
 
 
 class GrpcServer:
-    """Serves `app`, which must be running, on a port that `reserve` holds.
+    """Serves `app`, which must be running, on a port that `reserve` has reserved.
 
     Args:
-        port: of the settings' host; other workers may open it too.
+        port: a port of the settings' host, which other workers may open too.
     """
 
     def __init__(self, app: App, settings: Settings, port: int) -> None:
@@ -75,14 +75,14 @@ class GrpcServer:
             ) from None
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Begins to stop: no new calls, those in flight are answered unless it must be `at_once`."""
+        """Begins to stop: refuses new calls, and answers those in flight unless `at_once` is true."""
         if self._server is None:
-            return  # the signal came while the models were loading; `stopped` will be asked for too
+            return  # the signal came while the models were loading; `stopped` calls this again
         self._face.close()
         self._stopping = asyncio.ensure_future(self._server.stop(0.0 if at_once else self._grace))
 
     async def stopped(self) -> None:
-        """Stops, if that has not begun, and returns when nothing is in flight any more."""
+        """Stops, if `stop` was not called, and returns when no call is in flight any more."""
         if self._stopping is None:
             self.stop()
         assert self._stopping is not None
@@ -92,8 +92,11 @@ class GrpcServer:
 
 
 async def _bound_memory() -> None:
-    """Gives free memory back now and then, if this process has much more than at its start: what many calls needed at
-    once, metadata and all, lies in pieces between what still lives, and the C library would keep it."""
+    """Returns free memory to the system at intervals, if this process has much more than at its start.
+
+    What many concurrent calls needed, including their metadata, lies in fragments between live objects, and the C
+    library would keep it.
+    """
     start = _resident_bytes()
     while True:
         await asyncio.sleep(MEMORY_LOOKS)
@@ -102,7 +105,7 @@ async def _bound_memory() -> None:
 
 
 def _resident_bytes() -> int:
-    """Memory of this process, where Linux tells it; 0 elsewhere."""
+    """The resident memory of this process, as Linux reports it; 0 on other systems."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -111,27 +114,30 @@ def _resident_bytes() -> int:
 
 
 def _is_no_client_that_left(record: logging.LogRecord) -> bool:
-    """Whether grpc.aio logs something else than an answer that could not be sent, which any client can bring about."""
+    """Whether grpc.aio logs anything but an answer that could not be sent, which any client can cause."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, grpc.aio.InternalError)
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:
-    """What grpc's core is told. It bounds by itself: pings and other frames that want an answer (10,000 unanswered stop
-    the reading), streams opened and reset (they count as open until they are freed).
+    """The options of gRPC core.
 
-    It would end a connection at the third ping that comes too soon. But the end waits for the answers to pings that
-    still come, and each adds a sentence to the reason for the end, which is copied each time.
+    Core itself limits pings and other frames that need an answer (it stops reading at 10,000 unanswered ones), and
+    streams that are opened and reset (they count as open until they are freed).
 
-    The bounds of metadata are in force when the client has acknowledged them. Until then core takes 16 MiB of one
-    header block, and no option changes that; so the time until the acknowledgement is bounded.
+    By default, core ends a connection at the third ping that comes too soon. But it first waits for the answers to
+    pings that still arrive, and each ping adds a sentence to the reason for the end, which is copied each time. So this
+    is off.
+
+    The limits of metadata apply once the client has acknowledged them. Until then core accepts 16 MiB in one header
+    block, and no option changes that. So the time until the acknowledgement is limited.
     """
     most_metadata = settings.max_header_bytes + HEADER_ROOM
     return [
-        ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
+        ("grpc.so_reuseport", 1),  # the port is shared with the socket that reserves it, and with other workers
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.per_message_decompression", 0),  # it unpacks a bomb whole; `GrpcFace` unpacks within bounds
+        ("grpc.per_message_decompression", 0),  # core decompresses without a limit; `GrpcFace` has one
         ("grpc.max_metadata_size", most_metadata),
         ("grpc.absolute_max_metadata_size", most_metadata),
         ("grpc.max_concurrent_streams", settings.max_grpc_streams),
@@ -143,11 +149,11 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.keepalive_time_ms", KEEP_ALIVE),
         ("grpc.keepalive_timeout_ms", PATIENCE),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_ping_strikes", 0),  # to end a connection for its pings costs 7 times as much as to answer
+        ("grpc.http2.max_ping_strikes", 0),  # ending a connection for its pings costs 7 times as much as answering
     ]
 
 
 def _most_connections() -> int:
-    """Half of the files that this process may open: the other half is for HTTP, models and stores."""
+    """At most half of the files that this process may open: the other half is for HTTP, models and stores."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, max(1, most // 2))

@@ -18,21 +18,21 @@ log = logging.getLogger("mlpatterns")
 
 
 class Launcher:
-    """Gives each process a number, and with it a place in the memory that all processes share.
+    """Starts processes, and gives each a number: its index in the memory that all processes share.
 
-    The number is free again when the process has ended and what it counted is kept, so that no process inherits
-    anything of another.
+    The number is free again when the process has ended and its metrics are saved, so that no process inherits the state
+    of another.
 
     Args:
-        arguments: of every process; the number and whether it runs programs differ.
-        environment: of every process.
+        arguments: the arguments of every process; `number` and `programs` are set for each.
+        environment: the environment of every process.
     """
 
     def __init__(self, arguments: WorkerArguments, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._free = list(range(arguments.processes))
         self._leaving: list[WorkerProcess] = []
-        count = arguments.processes + 1  # the supervisor is the last
+        count = arguments.processes + 1  # the last one is the supervisor
         metrics, peers = _shared(SharedMetrics.size(arguments.processes)), _shared(count)
         self._metrics = None if metrics is None else SharedMetrics(metrics, arguments.processes)
         self.peers = Peers(peers, count, arguments.processes)
@@ -50,18 +50,18 @@ class Launcher:
         return process
 
     def stop(self, process: WorkerProcess) -> None:
-        """Tells a process to stop; `collect` finishes it when it has."""
+        """Tells a process to stop; `collect` cleans up when it has ended."""
         process.terminate()
         self._leaving.append(process)
 
     def collect(self) -> None:
-        """Finishes those that were told to stop and have ended."""
+        """Cleans up after the processes that were told to stop and have ended."""
         for process in [process for process in self._leaving if process.ended]:
             self._leaving.remove(process)
             self.finish(process)
 
     def finish(self, process: WorkerProcess) -> None:
-        """Keeps what an ended process counted, and frees its number."""
+        """Saves the metrics of an ended process, and frees its number."""
         process.close()
         if self._metrics is not None:
             self._metrics.fold(process.number)

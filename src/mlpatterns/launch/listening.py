@@ -18,11 +18,11 @@ class Ports:
     """The HTTP port of a server, and its gRPC port if the settings have one. Port 0 takes a free port.
 
     Args:
-        http: for a worker, the listening socket of its supervisor, which also reserves the gRPC port.
+        http: in a worker, the listening socket of its supervisor. The supervisor also reserves the gRPC port.
 
     Raises:
         AddressInUse: another process listens there.
-        SettingsError: the host is no address of this machine, or the certificate is not usable.
+        SettingsError: the host is not an address of this machine, or the certificate is not usable.
     """
 
     def __init__(self, settings: Settings, http: sockets.socket | None = None) -> None:
@@ -87,7 +87,7 @@ def check_certificate(settings: Settings) -> None:
             raise SettingsError(f"{name}: {path} cannot be read: {error.strerror}") from None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")  # or it asks at the terminal
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")  # without it, a prompt appears
     except (ssl.SSLError, ValueError):
         raise SettingsError(
             "tls_certificate and tls_key cannot be used: set both to PEM files that belong together, the key without a "
@@ -109,12 +109,12 @@ def reserve(settings: Settings) -> sockets.socket:
     Whether another program listens on the port is checked here, once for all workers.
     """
     port = settings.grpc_port or 0
-    _bound(settings, port, "--grpc-port").close()  # without SO_REUSEPORT, or a taken port may seem free
+    _bound(settings, port, "--grpc-port").close()  # without SO_REUSEPORT, with which a port in use may seem free
     return _bound(settings, port, "--grpc-port", shared=True)
 
 
 def address(settings: Settings, socket: sockets.socket, scheme: str = "http") -> str:
-    """The URL of a socket; `scheme` gets an s where there is a certificate."""
+    """The URL of a socket; `scheme` gets an s if there is a certificate."""
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - shown, not bound
     named = f"[{host}]" if ":" in host else host
     return f"{scheme}{'s'[: settings.tls_certificate is not None]}://{named}:{socket.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Stores for an app that this process only tries: new ones, so that it neither reads nor changes those of servers."""
+"""New stores for an app that this process only tries, so that it neither reads nor changes the stores of servers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ FILES = ("control", "jobs", "log", "monitor", "batch")
 def own_stores() -> Iterator[None]:
     """In the body, and in the processes that it starts, all stores but those of the models are new.
 
-    What commands have set, which jobs wait and what was logged before must not change what the app answers, and it must
-    not answer, queue or log for the servers that use these stores. They are not in the home, which may be read-only.
+    Values that commands have set, waiting jobs and logged predictions must not change the answers of the app, and the
+    app must not change the jobs, the log and the answers of servers. The new stores are in a temporary folder, because
+    the home may be read-only.
     """
     before = dict(os.environ)
     with TemporaryDirectory(prefix="mlpatterns-") as folder:

@@ -1,4 +1,4 @@
-"""Which workers of one supervisor are ready, and so whether a worker takes connections while it loads."""
+"""Shows which workers of one supervisor are ready. A worker that loads takes connections only if no other is ready."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Peers"]
 class Peers:
     """One byte of shared memory for each process: 1 while it is ready.
 
-    A worker that loads takes connections only while no other is ready: its 503 is worth less than an answer.
+    A worker that loads takes connections only while no other is ready, because it can only answer 503.
 
     Args:
-        file: the descriptor of `count` bytes of shared memory, or None for a worker without others.
+        file: the descriptor of `count` bytes of shared memory, or None for the only worker.
         process: the number of this process, from 0 to `count` - 1.
     """
 
@@ -28,15 +28,15 @@ class Peers:
         return any(ready for process, ready in enumerate(bytes(self._ready)) if process != self._process)
 
     def join(self) -> None:
-        """This process is ready."""
+        """Reports that this process is ready."""
         if self._ready is not None:
             self._ready[self._process] = 1
 
     def leave(self) -> None:
-        """This process is no longer ready."""
+        """Reports that this process is no longer ready."""
         self.remove(self._process)
 
     def remove(self, process: int) -> None:
-        """Another process has ended."""
+        """Reports that another process has ended."""
         if self._ready is not None:
             self._ready[process] = 0

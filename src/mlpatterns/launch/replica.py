@@ -13,18 +13,18 @@ __all__ = ["Replica"]
 
 log = logging.getLogger("mlpatterns")
 
-PAUSE_FIRST, PAUSE_MOST = 1.0, 30.0  # seconds from the end of a process to the next; they double while it keeps ending
-STEADY = 10.0  # seconds that a process must have been ready until its end counts as the first again
+PAUSE_FIRST, PAUSE_MOST = 1.0, 30.0  # seconds from one process's end to the next start; doubled each time
+STEADY = 10.0  # seconds of readiness after which the end of a process resets the back-off
 
 
 class Replica:
-    """Keeps one process running: whatever ends it, another is started, with back-off.
+    """Keeps one process running: when it ends for any reason, another is started, with back-off.
 
     Args:
         kind: what the process is, for the log.
         programs: whether it runs the programs and serves no requests.
-        gives_up: called with a process that could not start and has said why. True means that no other is started
-            until `replace`.
+        gives_up: called with a process that could not start and has reported why. If it returns True, no other is
+            started until `replace`.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Replica:
     ) -> None:
         self._launcher, self._kind, self._programs, self._gives_up = launcher, kind, programs, gives_up
         self.process: WorkerProcess | None = None
-        self._ends = 0  # in a row
+        self._ends = 0  # in succession
         self._start_at = 0.0
 
     def keep(self) -> None:
-        """Starts the process if it is due, and sees to one that has ended."""
+        """Starts the process if it is due, and handles one that has ended."""
         if self.process is None:
             if time.monotonic() >= self._start_at:
                 self.process = self._launcher.start(programs=self._programs)
@@ -49,8 +49,8 @@ class Replica:
             self._ended(self.process)
 
     def replace(self, successor: WorkerProcess | None) -> WorkerProcess | None:
-        """Puts `successor` in the place of the process, and returns the process, if there is one. Without a successor
-        the next `keep` starts one."""
+        """Replaces the process with `successor` and returns the old process, if there is one. Without a successor the
+        next `keep` starts a process."""
         before, self.process = self.process, successor
         self._ends, self._start_at = 0, 0.0
         return before

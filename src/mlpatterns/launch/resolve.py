@@ -18,7 +18,7 @@ def resolve_name(target: str) -> System | RegisteredReference:
 
     Raises:
         UnknownName: neither exists; the text suggests the nearest of both.
-        WrongUse: neither exists, but a folder does; or it is no name at all.
+        WrongUse: neither exists, but a folder does; or the target is not a valid name.
         NotOffered: the pattern has no server, and no model has its name.
         RegistryDown: no pattern has this name, and the registry does not answer.
     """
@@ -37,21 +37,21 @@ def resolve_name(target: str) -> System | RegisteredReference:
 
 
 def refuse_folder(target: str) -> None:
-    """Checks that a target which is no name is no folder either.
+    """Checks that a target is not a folder.
 
     Raises:
-        WrongUse: it is one.
+        WrongUse: it is a folder.
     """
     if target and Path(target).is_dir():
         raise WrongUse(f"{target} is a folder; name the .py or the .onnx file in it") from None
 
 
 def _model(target: str, no_pattern: UserError) -> RegisteredReference | None:
-    """The registered model, or None where the error about the pattern is the one to raise."""
+    """The registered model, or None if the caller must raise the error about the pattern."""
     try:
         reference = parse_reference(target)
     except UserError:
-        if ":" in target or "@" in target:  # no pattern has such a name: it is meant as a model's, or as an app's
+        if ":" in target or "@" in target:  # no pattern has such a name: the user means a model or an app
             raise WrongUse(
                 f"{target!r} cannot be served; write a pattern's NAME, a model's NAME, NAME@ALIAS or NAME:VERSION, "
                 "FILE.py:APP or FILE.onnx"

@@ -1,4 +1,4 @@
-"""The replacement of all workers, one by one, without a moment in which none is ready."""
+"""Replaces all workers one by one; with `wait`, at least one is ready at any time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ START_PATIENCE = 120.0  # seconds until the successor of a worker must be ready
 
 
 class RollingReplacement:
-    """Starts a successor for each replica; when it is ready, the process before it is told to stop, and the next
-    replica follows when that has ended. At a successor that does not become ready, the other replicas stay as they are.
+    """Replaces the process of each replica, one replica after the other.
+
+    When the successor is ready, the old process is told to stop; when it has ended, the next replica follows. If a
+    successor does not become ready, it is stopped, and the remaining replicas keep their processes.
 
     Args:
-        wait: False stops a process before its successor is ready.
+        wait: if false, the old process is told to stop before its successor is ready.
 
     Attributes:
-        failed: a successor did not become ready.
+        failed: whether a successor did not become ready.
     """
 
     def __init__(self, replicas: Sequence[Replica], launcher: Launcher, *, wait: bool) -> None:
@@ -38,11 +40,11 @@ class RollingReplacement:
 
     @property
     def successor(self) -> WorkerProcess | None:
-        """The process that is not ready yet."""
+        """The successor that is not ready yet."""
         return self._successor
 
     def step(self) -> bool:
-        """Does what can be done now; returns whether all is done, or given up."""
+        """Does what can be done now. Returns whether the replacement has ended, by completion or failure."""
         if self._before in self._launcher.leaving:
             return False
         if self._successor is None:

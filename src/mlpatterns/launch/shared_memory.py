@@ -15,17 +15,17 @@ BLOCK = 1 << 20  # bytes written at once
 def shared_memory(size: int) -> int:
     """The descriptor of `size` bytes of zeros, for `mmap`. Child processes get it by `pass_fds`.
 
-    A write to a mapped file that a full disk has no room for kills the process with SIGBUS. So this is memory of the
-    kernel's where the system has it (Linux), which no other program can shorten or remove; elsewhere it is a temporary
-    file without a name, which is written whole first.
+    If the disk is full, a write to a mapped file kills the process with SIGBUS. So Linux uses anonymous memory
+    (memfd_create), which no other program can shorten or remove. Other systems use a temporary file without a name,
+    all of whose bytes are written first.
 
     Raises:
-        OSError: there is neither such memory nor room for such a file.
+        OSError: the system has no such memory, and the disk has no space for the file.
     """
     if sys.platform == "linux":
         try:
             return _sealed_memory(size)
-        except OSError:  # a kernel or a sandbox without it
+        except OSError:  # the kernel or a sandbox does not allow it
             pass
     return _written_file(size)
 
@@ -45,7 +45,7 @@ def _written_file(size: int) -> int:
     with tempfile.TemporaryFile(buffering=0) as file:
         for start in range(0, size, BLOCK):
             file.write(bytes(min(BLOCK, size - start)))
-        if os.fstat(file.fileno()).st_size != size:  # the last write found room for a part of it
+        if os.fstat(file.fileno()).st_size != size:  # the disk had space for a part of the last write
             raise OSError(f"there is no room for {size} bytes in {tempfile.gettempdir()}")
-        os.fsync(file.fileno())  # some file systems look for room only now
+        os.fsync(file.fileno())  # some file systems allocate space only now
         return os.dup(file.fileno())

@@ -15,24 +15,24 @@ STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 def hold_hangup() -> None:
-    """Makes SIGHUP wait until `release_hangup`. By default it would end a command that is about to supervise workers,
-    and to which it means that they shall be replaced."""
+    """Blocks SIGHUP until `release_hangup`. For a supervisor, SIGHUP means that it must replace its workers; a command
+    that is not a supervisor yet would be ended by it."""
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def release_hangup() -> None:
-    """Delivers a SIGHUP that waits, and those that come from now on."""
+    """Unblocks SIGHUP, which also delivers a pending one."""
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 class Signals:
-    """Counts the signals of this process while the `with` body runs, and wakes it up at each. It releases a SIGHUP
-    that waits, and counts that too.
+    """Records the signals of this process while the `with` body runs, and ends `wait` at each. It unblocks SIGHUP, and
+    records a pending one too.
 
     Attributes:
-        stops: how often this process was told to stop, by SIGTERM or SIGINT.
+        stops: the number of SIGTERM and SIGINT signals received.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Signals:
         os.close(self._writer)
 
     def wait(self, seconds: float, files: Collection[int] = ()) -> None:
-        """Returns when a signal comes, one of the files becomes readable, or the time is over."""
+        """Returns when a signal comes, one of the files becomes readable, or `seconds` have passed."""
         if self._reader in select.select([self._reader, *files], [], [], seconds)[0]:
             os.read(self._reader, 4096)
 

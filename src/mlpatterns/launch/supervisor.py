@@ -1,8 +1,8 @@
-"""Several worker processes behind one socket, and one more that runs the programs of what they serve: started,
-replaced and stopped together.
+"""Supervises several worker processes behind one socket, and one more process that runs the programs of the target.
 
-The supervisor listens, its workers accept. A worker that ends is replaced, whatever ended it. Only when no worker has
-been ready yet, and one says why it cannot start, all ends with that sentence: the next would fail the same way.
+The supervisor listens, and its workers accept connections. A worker that ends for any reason is replaced. There is one
+exception: if no worker has been ready yet and one reports why it cannot start, the supervisor ends with that reason,
+because the next worker would fail in the same way.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ __all__ = ["supervise"]
 
 log = logging.getLogger("mlpatterns")
 
-LOOK_EVERY = 0.5  # seconds between two looks for changed files and for what is due
-MOST_LEAVING = 4  # processes that were told to stop and still run; with so many, nothing is replaced until one ends
+LOOK_EVERY = 0.5  # seconds between checks for changed files and for processes to start
+MOST_LEAVING = 4  # processes that were told to stop and still run; at this number, replacements wait
 
 
 def supervise(target: str, settings: Settings, *, title: str, reload: bool = False) -> None:
-    """Serves `target` with `settings.workers` processes until SIGTERM or SIGINT; SIGHUP replaces them one
-    by one, each when its successor is ready.
+    """Serves `target` with `settings.workers` processes until SIGTERM or SIGINT. SIGHUP replaces the workers one by
+    one, each when its successor is ready.
 
     Args:
         target: what each worker loads; see launch/target.py.
         title: what is served, for the log.
-        reload: replace the workers when a file changes that the target is made of; see launch/file_watcher.py.
+        reload: replace the workers when a file of the target changes; see launch/file_watcher.py.
 
     Raises:
         UserError: no worker could start, the port is taken, or a temporary folder is needed and cannot be made.
@@ -60,8 +60,8 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
                 supervisor=os.getpid(),
                 socket=ports.http.fileno(),
                 number=0,
-                # Beside the workers: a successor, the programs, and those that leave: with MOST_LEAVING - 1 of them a
-                # replacement may begin, and it adds at most a failed successor and the process of the programs.
+                # Besides the workers: a successor, the program process, and processes that stop. A replacement may
+                # begin with MOST_LEAVING - 1 of these, and adds at most a failed successor and the program process.
                 processes=settings.workers + 2 + MOST_LEAVING + 1,
                 metrics=None,
                 peers=None,
@@ -76,14 +76,14 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
 
 
 def _environment(settings: Settings, ports: Ports, folder: Path | None, *, apart: bool) -> dict[str, str]:
-    """The environment of the workers: what differs from this process's."""
+    """The environment of the workers: that of this process, with a few changes."""
     environment = {**os.environ, "MLPATTERNS_WORKERS": str(settings.workers)}
     if apart:
         environment.pop("MLPATTERNS_PROGRAMS_FILE", None)
         environment["MLPATTERNS_PROGRAMS"] = "off"
     if folder is not None:
-        environment.pop("MLPATTERNS_CONTROL_FILE", None)  # it said memory:// too, and would count for more
-        environment["MLPATTERNS_CONTROL"] = sqlite_url(folder / "control.db")  # or each would have its own
+        environment.pop("MLPATTERNS_CONTROL_FILE", None)  # the file would override the next line
+        environment["MLPATTERNS_CONTROL"] = sqlite_url(folder / "control.db")  # otherwise each would have its own
     if ports.grpc is not None:
         environment["MLPATTERNS_GRPC_PORT"] = str(ports.grpc)
     return environment
@@ -100,10 +100,10 @@ def _control_folder() -> Path:
 
 
 class Supervisor:
-    """The loop: reacts to signals, to processes that end or become ready and, with reload, to changed files.
+    """The loop that reacts to signals, to processes that end or become ready and, with reload, to changed files.
 
     Args:
-        apart: the programs run in a process of their own, if a worker says that there are any.
+        apart: whether programs run in a separate process, which is started if a worker reports that there are any.
     """
 
     def __init__(
@@ -149,10 +149,13 @@ class Supervisor:
         return [*self._workers(), *(process for process in others if process is not None)]
 
     def _gives_up(self, process: WorkerProcess) -> bool:
-        """With reload, a worker that cannot start waits for the next change. Else it is tried again, unless none has
-        been ready yet."""
+        """Whether a worker that could not start has no successor until a file changes, which is so with reload.
+
+        Raises:
+            UserError: without reload, if no worker has been ready yet.
+        """
         if self._watched is not None:
-            if not self._said_why:  # the others say the same
+            if not self._said_why:  # the other workers report the same
                 log.warning("%s; it starts anew when a file changes", process.why)
             self._said_why = True
             return True
@@ -161,14 +164,14 @@ class Supervisor:
         raise UserError(process.why)
 
     def _reload(self) -> None:
-        """Replaces all workers if that is asked for; what is asked for meanwhile is done afterwards."""
+        """Replaces all workers after a SIGHUP or a change. A request during a replacement is handled after it."""
         if self._signals.take_reload() or (self._watched is not None and self._watched.changed()):
             self._reload_asked = True
         if self._rolling is None and self._reload_asked and len(self._launcher.leaving) < MOST_LEAVING:
             self._reload_asked = self._said_why = False
-            # Who asks a worker that loads meanwhile waits for a successor, and is not sent away.
+            # The supervisor counts as ready, so that workers that load take no connections and clients get no 503.
             self._launcher.peers.join()
-            # Whoever edits a file wants to see that it is broken; whoever operates a server wants it to go on.
+            # With reload, a developer must see that a file is broken; otherwise the old workers must keep serving.
             self._rolling = RollingReplacement(self._replicas, self._launcher, wait=self._watched is None)
         if self._rolling is not None:
             if self._rolling.step():
@@ -180,7 +183,7 @@ class Supervisor:
 
     def _replace_programs(self) -> None:
         before = self._programs.replace(None)
-        if before is not None:  # it may take long to finish what it does, and another does not wait for that
+        if before is not None:  # it may take long to end, and its successor does not wait for that
             self._launcher.stop(before)
 
     def _keep_programs(self) -> None:
@@ -189,7 +192,7 @@ class Supervisor:
             self._programs.keep()
 
     def _stop_all(self) -> None:
-        """Stops all at once, and waits for all; another signal to stop is passed on, and ends them without waiting."""
+        """Stops all processes at once and waits for them. A further signal to stop ends them without draining."""
         if self._rolling is not None:
             self._rolling.cancel()
         for replica in (*self._replicas, self._programs):

@@ -39,7 +39,7 @@ from mlpatterns.user_errors import NotOffered, SettingsError, UserError, WrongUs
 
 __all__ = ["SEVERAL", "app_of", "load_pattern", "load_target", "registered_models", "source_of"]
 
-SEVERAL = "\n"  # between several files in one text
+SEVERAL = "\n"  # separates the files in one target
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
 
@@ -49,7 +49,8 @@ def load_target(target: str) -> App | PlainApp:
     Raises:
         UnknownName, NotOffered, RegistryDown: as in `resolve_name`.
         SettingsError: a model is set for a target that has its own models.
-        UserError: the file does not exist, or it failed to load; then its traceback is printed first.
+        WrongUse: the file does not exist, is of another kind, or defines no app.
+        UserError: the file hides another module, or failed to load; in the latter case its traceback is printed first.
     """
     match = _FILE.fullmatch(target)
     if match:
@@ -75,7 +76,7 @@ def load_target(target: str) -> App | PlainApp:
 
 
 def source_of(target: str) -> str:
-    """The same target by its file, so that a FileWatcher knows what to watch."""
+    """The target as the path of its file, for a FileWatcher; a registered model stays as it is."""
     if _FILE.fullmatch(target) or is_file(target.split(SEVERAL)[0]):
         return target
     system = resolve_name(target)
@@ -104,7 +105,7 @@ def app_of(system: System) -> App | PlainApp:
 
 
 def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
-    """The registered models that an app serves; for an app of another framework those in its attribute `references`."""
+    """The registered models that an app serves; for an app of another framework, those in its `references`."""
     if not isinstance(app, App):
         for text in getattr(app.asgi, "references", ()):
             said = parse_reference(text)
@@ -166,7 +167,7 @@ def _check_several(paths: Sequence[Path]) -> None:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Runs a user's file as the module of its name, so that child processes can import what it defines."""
+    """Imports a user's file as the module of its name, so that child processes can import what it defines."""
     if not path.is_file():
         raise WrongUse(f"there is no file {path}")
     name = path.stem
@@ -190,7 +191,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _print_own_traceback(error: Exception, path: Path) -> None:
-    """Prints the traceback from the user's file on; the frames before it are of this library."""
+    """Prints the traceback from the first frame in the user's file; the frames before it belong to this library."""
     frames = error.__traceback__
     while frames is not None and Path(frames.tb_frame.f_code.co_filename) != path:
         frames = frames.tb_next

@@ -1,5 +1,5 @@
-"""One serving process: uvicorn, and gRPC beside it. It listens while its models load, drains at SIGTERM, limits request
-headers, and ends with one sentence if it cannot start."""
+"""One serving process: uvicorn, and optionally a gRPC server. It listens while its models load, drains at SIGTERM,
+limits request headers, and ends with a one-sentence error if it cannot start."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ __all__ = ["run_worker"]
 log = logging.getLogger("mlpatterns")
 
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
-ACCEPTED_AT_ONCE = 16  # new connections, in one turn of the event loop of a worker without others
-TICKS_A_SECOND = 10  # uvicorn's
-ABANDON_SECONDS = 1.0  # until a process that was told to stop ends even if a model still loads
+ACCEPTED_AT_ONCE = 16  # new connections in one turn of the event loop, without a supervisor
+TICKS_A_SECOND = 10  # calls of `on_tick` by uvicorn
+ABANDON_SECONDS = 1.0  # seconds until a process that was told to stop ends, even if a model is still loading
 LAST_MOMENT = 0.5  # seconds in which a connection that was accepted just before the end may send its request
 ALONE = Peers()
 
@@ -56,9 +56,9 @@ def run_worker(
     Args:
         title: what is served, for the log.
         ports: the open ports; they are closed at the end. (default: those of the settings)
-        supervisor: the process id of the supervisor; when it is gone, this process stops.
-        peers: the workers beside this one. (default: there are none)
-        on_ready: called once when it is ready.
+        supervisor: the process id of the supervisor; when it has ended, this process stops.
+        peers: the other workers. (default: there are none)
+        on_ready: called once, when this worker is ready.
 
     Raises:
         UserError: it cannot start; the text says what to do.
@@ -80,11 +80,11 @@ def run_worker(
 
 
 class DrainingServer(uvicorn.Server):
-    """Listens, and starts the predictors meanwhile.
+    """Listens while it starts the predictors.
 
-    At SIGTERM, for `drain_delay` seconds, the server answers as before, but `/health/ready` is 503 and each response
-    closes its connection. Then the requests in flight finish, and after them the predictors stop. If the predictors
-    still load, the process ends without waiting for them. A second signal ends it at once.
+    At SIGTERM, for `drain_delay` seconds, the server answers as before, but `/health/ready` answers 503 and each
+    response closes its connection. Then the requests in flight finish, and after them the predictors stop. If the
+    predictors are still loading, the process ends without waiting for them. A second signal ends it at once.
     """
 
     def __init__(
@@ -116,14 +116,14 @@ class DrainingServer(uvicorn.Server):
         self._running = asyncio.create_task(self._run_app())
 
     async def _listen(self, listens: bool) -> None:
-        # Copies, because a server that closes closes its sockets too, and may have to listen again. Several, because
-        # libuv accepts one connection of a socket in each turn of its loop, and a turn serves all busy connections.
-        # Beside other workers one at a time: the first to wake would take the connections of all.
+        # Duplicates, because a server that closes also closes its sockets, and this worker may listen again. Several,
+        # because libuv accepts one connection per socket in each turn of its loop, and a turn serves all busy
+        # connections. Only one with a supervisor: the first worker to wake would take the connections of all workers.
         copies = ACCEPTED_AT_ONCE if self._supervisor is None else 1
         await super().startup([one.dup() for one in self._sockets for _ in range(copies) if listens])
 
     async def _run_app(self) -> None:
-        """Starts the app, and stops it when all requests are answered."""
+        """Starts the app and the gRPC server, and stops them when all requests are answered."""
         try:
             async with self._app.running():
                 if self.grpc is not None:
@@ -133,17 +133,18 @@ class DrainingServer(uvicorn.Server):
                 if self.grpc is not None:
                     await self.grpc.stopped()
         finally:
-            self.should_exit = True  # also if it failed to start
+            self.should_exit = True  # also if the app failed to start
 
     async def _is_ready(self) -> None:
-        """The app has started; from now on this worker answers."""
+        """Reports that the app has started, and answers requests from now on."""
         first = not self._peers.ready()
         self._peers.join()
         if first and self._supervisor is not None:
-            # Until the others know: a client that learns that the server is ready must not meet a worker that loads.
+            # The other workers see it in this time: after a client has learned that the server is ready, its requests
+            # must not reach a worker that is still loading.
             await asyncio.sleep(2 / TICKS_A_SECOND)
         if self._app.draining:
-            return  # it was told to stop meanwhile, and will be cancelled
+            return  # this worker was told to stop in the meantime, and this task will be cancelled
         self._starting.end(started=True)
         if not self.servers:
             await self._listen(True)
@@ -167,7 +168,7 @@ class DrainingServer(uvicorn.Server):
             self._running.cancel()
         await asyncio.wait([self._running])
         if self._app.draining:
-            _end_soon()  # a version that was to take another's place may still load
+            _end_soon()  # the next version of a model may still be loading
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._app.draining:
@@ -191,7 +192,7 @@ class DrainingServer(uvicorn.Server):
         if self._ticks % TICKS_A_SECOND == 0:
             if self._supervisor not in (None, os.getppid()):
                 self._supervisor = None
-                self.handle_exit(signal.SIGTERM, None)  # nobody else would stop this worker
+                self.handle_exit(signal.SIGTERM, None)  # nothing else would stop this worker
             close_slow_heads(self.server_state.connections, 2 * self._settings.max_header_bytes)
             abort_slow_readers(self.server_state.connections, self._settings.send_timeout)
         if not self._starting.started:
@@ -211,7 +212,7 @@ class DrainingServer(uvicorn.Server):
 
 def _end_soon() -> None:
     """Ends the process after `ABANDON_SECONDS`, if it has not ended by itself."""
-    # A thread, because a load may hold the event loop, and `os._exit`, because it may hold other threads.
+    # A thread, because a model that loads may block the event loop; `os._exit`, because it may block other threads.
     timer = threading.Timer(ABANDON_SECONDS, os._exit, (0,))
     timer.daemon = True
     timer.start()
@@ -220,11 +221,11 @@ def _end_soon() -> None:
 def _config(app: Starting, settings: Settings) -> uvicorn.Config:
     prefix = settings.root_path.strip("/")
     return uvicorn.Config(
-        cross_origin(app, settings.cors_origins),  # also around `Starting` and around apps that are not ours
+        cross_origin(app, settings.cors_origins),  # for `Starting` and for apps of other frameworks too
         interface="asgi3",
         http=OneWriteProtocol,
         ws="none",
-        lifespan="off",  # `DrainingServer` runs the app itself, so that its error is one sentence
+        lifespan="off",  # `DrainingServer` starts and stops the app, so that an error is one sentence
         log_config=None,
         access_log=False,
         server_header=False,

@@ -24,7 +24,7 @@ log = logging.getLogger("mlpatterns")
 
 
 def main() -> int:
-    """Serves until it is told to stop; NOT_STARTED if it cannot start, and the supervisor gets the reason."""
+    """Serves until it is told to stop and returns 0. If it cannot start, it reports why and returns NOT_STARTED."""
     arguments = msgspec.json.decode(sys.argv[1], type=WorkerArguments)
     for file in arguments.files:
         os.set_inheritable(file, False)
@@ -64,7 +64,7 @@ def _share_metrics(arguments: WorkerArguments) -> None:
 
 
 class SupervisorPipe:
-    """The pipe to the supervisor: one byte when this process is ready, or why it never will be."""
+    """The pipe to the supervisor. It carries one byte when this process is ready, or the reason why it cannot start."""
 
     def __init__(self, file: int) -> None:
         self._file: int | None = file
@@ -73,14 +73,14 @@ class SupervisorPipe:
         self._send(WITH_PROGRAMS if programs else READY)
 
     def failed(self, why: str) -> None:
-        if self._file is None:  # it was ready before
-            print(f"mlpatterns: {why}", file=sys.stderr)  # noqa: T201 - the worker's one word to the terminal
+        if self._file is None:  # closed, because the process has been ready
+            print(f"mlpatterns: {why}", file=sys.stderr)  # noqa: T201 - the supervisor no longer reads the pipe
         else:
             self._send(FAILED + why.encode()[:MOST_WHY])
 
     def _send(self, message: bytes) -> None:
         assert self._file is not None
-        with suppress(BrokenPipeError):  # the supervisor was killed, which `run_worker` finds out by itself
+        with suppress(BrokenPipeError):  # the supervisor was killed, which `run_worker` detects itself
             os.write(self._file, message)
         os.close(self._file)
         self._file = None

@@ -1,4 +1,4 @@
-"""A process that the supervisor starts, and what the two tell each other."""
+"""A process that the supervisor starts, and the messages between the two."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from msgspec import Struct
 
 __all__ = ["FAILED", "MOST_WHY", "NOT_STARTED", "READY", "WITH_PROGRAMS", "WorkerArguments", "WorkerProcess"]
 
-NOT_STARTED = 3  # the exit status of a process that could not start and has said why
-# The first byte to the supervisor: the process is ready; it is and has programs; it failed, and the reason follows.
+NOT_STARTED = 3  # the exit status of a process that could not start and has reported why
+# The first byte to the supervisor: the process is ready; it is ready and has programs; it failed, and a reason follows.
 READY, WITH_PROGRAMS, FAILED = b".", b"+", b"!"
-MOST_WHY = 4096  # bytes of a reason; a pipe holds more on every system
+MOST_WHY = 4096  # bytes of a reason; the buffer of a pipe is larger on every system
 
 
 class WorkerArguments(Struct, frozen=True):
-    """What a worker process is told on its command line, as JSON.
+    """The arguments of a worker process, which its command line contains as JSON.
 
     Attributes:
         target: what it loads; see launch/target.py.
@@ -31,9 +31,10 @@ class WorkerArguments(Struct, frozen=True):
         programs: whether it runs the programs and serves no requests.
         supervisor: the process id of the supervisor.
         socket: the descriptor of the listening socket.
-        number: its place in the shared memory, below `processes`.
-        metrics: the descriptor of the metrics that all processes share, or None where they share none.
-        peers: the same of what `Peers` shares.
+        number: its index in the shared memory, less than `processes`.
+        processes: the most processes that the supervisor has at a time.
+        metrics: the descriptor of the metrics that all processes share, or None if they share none.
+        peers: the descriptor of the memory of `Peers`, or None.
         pipe: the descriptor of the pipe to the supervisor.
     """
 
@@ -50,12 +51,12 @@ class WorkerArguments(Struct, frozen=True):
 
     @property
     def files(self) -> list[int]:
-        """The descriptors that the process gets."""
+        """The descriptors that the process inherits."""
         return [file for file in (self.socket, self.metrics, self.peers, self.pipe) if file is not None]
 
 
 class WorkerProcess:
-    """One process. It closes its end of a pipe when it is ready, or has said why it cannot be, or has ended."""
+    """One process. It closes its end of a pipe after it has reported that it is ready or why it cannot start."""
 
     def __init__(self, arguments: WorkerArguments, environment: Mapping[str, str]) -> None:
         self.number = arguments.number
@@ -69,7 +70,7 @@ class WorkerProcess:
                 [sys.executable, "-m", "mlpatterns.launch.worker_main", msgspec.json.encode(arguments).decode()],
                 env=environment,
                 pass_fds=arguments.files,
-                # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops them in order.
+                # A new session, so that Ctrl-C reaches only the supervisor, which stops the processes in order.
                 start_new_session=True,
             )
         except BaseException:
@@ -84,7 +85,7 @@ class WorkerProcess:
 
     @property
     def pipe(self) -> int | None:
-        """The end of the pipe that becomes readable when it says something, until it has."""
+        """The end of the pipe that becomes readable when the process reports or ends; None after that was read."""
         return self._pipe if self._said is None else None
 
     @property
@@ -93,7 +94,7 @@ class WorkerProcess:
 
     @property
     def has_programs(self) -> bool:
-        """Whether it is ready, and what it serves has programs."""
+        """Whether it is ready and its target has programs."""
         return self._read() == WITH_PROGRAMS
 
     @property
@@ -102,12 +103,12 @@ class WorkerProcess:
 
     @property
     def could_not_start(self) -> bool:
-        """Whether it ended before it was ready, and has said why."""
+        """Whether it ended before it was ready, and has reported why."""
         return self.ended and self._process.returncode == NOT_STARTED and self._read() == FAILED
 
     @property
     def why(self) -> str:
-        """Why it could not start, if it has said so."""
+        """Why it could not start; empty if it has reported no reason."""
         self._read()
         return self._why
 
@@ -124,12 +125,12 @@ class WorkerProcess:
         return 0.0 if self._ready_since is None else time.monotonic() - self._ready_since
 
     def terminate(self) -> None:
-        """Sends it SIGTERM: it finishes what is in flight, at a second one without waiting."""
+        """Sends SIGTERM: the process answers what is in flight; at a second SIGTERM it ends without waiting."""
         if not self.ended:
             self._process.terminate()
 
     def close(self) -> None:
-        """Waits for its end."""
+        """Waits until the process has ended, and closes the pipe."""
         self._process.wait()
         os.close(self._pipe)
 
@@ -143,7 +144,7 @@ class WorkerProcess:
         return self._said or b""
 
     def _rest(self) -> str:
-        # The process writes all at once, and less than a pipe holds: the rest is there when the first byte is.
+        # The process writes all bytes at once, and they fit in the buffer: all have arrived when the first has.
         with suppress(OSError):
             return os.read(self._pipe, MOST_WHY).decode(errors="replace")
         return ""

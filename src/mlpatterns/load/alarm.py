@@ -1,4 +1,4 @@
-"""A timer for an event loop with a precision of tens of microseconds; the loop's own timers have milliseconds."""
+"""A timer for an event loop, precise to tens of microseconds; the loop's own timers are precise to milliseconds."""
 
 from __future__ import annotations
 

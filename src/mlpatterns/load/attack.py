@@ -46,14 +46,14 @@ async def attack(
     """Sends requests at a rate that does not depend on the answers (an open loop), and waits for all answers.
 
     A latency begins at the planned time of the request. So if the server stalls, the latencies of all requests that are
-    planned meanwhile show it (no coordinated omission). Connections are reused, and opened when they are needed.
+    planned in that time show it (no coordinated omission). Connections are reused, and opened when they are needed.
 
     Args:
-        targets: a URL to get, or the requests to send, in order and repeated.
+        targets: a URL for GET requests, or the requests to send, in order and repeated.
         rate: requests per second; several rates are steps, one after the other.
         seconds: the duration of the load at each rate.
         request_timeout: seconds from the planned time after which a request has failed.
-        connections: the most open connections to each host. A request that finds none free waits; its latency goes on.
+        connections: the most open connections to each host. The wait for a free one is part of the latency.
         allow_remote: allow hosts other than this machine. Use it only with your own servers.
         ca: a file of trusted certificates, instead of the system's.
         stop: when it is set, sending stops, and the report contains the results so far.

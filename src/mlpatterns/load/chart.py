@@ -18,10 +18,13 @@ NumberFormat = Callable[[float], str]
 
 
 class Series(Struct, frozen=True):
-    """A line, or bars that are stacked on those of the series before.
+    """A line, or bars that are stacked on those of the previous series.
 
     Attributes:
+        name: its name in the legend.
         kind: the CSS class that colours it.
+        points: pairs of numbers: horizontal, vertical.
+        bars: whether the points are bars and not a line.
     """
 
     name: str

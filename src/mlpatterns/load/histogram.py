@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 __all__ = ["Histogram"]
 
-DIGITS = 11  # bits of a value that are kept: a bucket is at most 1/1024 of its values wide
+DIGITS = 11  # bits of a value that are kept: the width of a bucket is at most 1/1024 of its values
 HALF = 1 << (DIGITS - 1)
 
 

@@ -16,10 +16,10 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["ServerLimits", "Trial", "find_limit"]
 
-LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate for any server, to measure the latency without queueing
-KEPT = 0.97  # the least share of the rate that must be answered well and in time
+LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate that any server should sustain, to measure the latency without queueing
+KEPT = 0.97  # the least share of the rate that must get good answers in time
 SUCCESS = 0.99  # the least share of good answers
-NEAR = 0.9  # a failed trial with this share of the rate is repeated once: it may be a hiccup
+NEAR = 0.9  # a failed trial that reached this share of the rate is repeated once: the cause may be a hiccup
 CLOSE = 1.1  # the search ends if the lowest rate that failed / the highest that held is at most this
 BELOW, ABOVE = 0.95, 1.04  # factors of the throughput under overload: where the search looks for the limit first
 MOST_TRIALS, MOST_RATE = 24, 100_000
@@ -29,7 +29,7 @@ Attack = Callable[..., Any]
 
 
 class Trial(Struct, frozen=True):
-    """The trial of one rate. `why` says what failed, and is empty if the rate held."""
+    """The results at one rate. `why` is the reason why the rate failed; it is empty if the rate held."""
 
     step: LoadStep
     why: str

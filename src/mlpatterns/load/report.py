@@ -64,7 +64,13 @@ class LoadStep(Struct, frozen=True):
 
 
 class Second(Struct, frozen=True):
-    """The results of the requests planned in one second, which begins `at` seconds after the start."""
+    """The results of the requests planned in one second, which begins `at` seconds after the start.
+
+    Attributes:
+        at: the start of the second, in seconds after the start of the load.
+        planned, good, failed: numbers of requests.
+        p50, p99, max: latencies in seconds.
+    """
 
     at: float
     planned: int

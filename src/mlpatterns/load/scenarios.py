@@ -10,7 +10,7 @@ __all__ = ["SCENARIOS", "Scenario", "scenario"]
 
 
 class Scenario(Struct, frozen=True):
-    """A rate, and for how long."""
+    """A rate in requests per second, and its duration in seconds."""
 
     rate: float
     seconds: float
@@ -23,8 +23,10 @@ SCENARIOS = {
 
 
 def scenario(name: str) -> Scenario:
-    """Raises:
-    UnknownName: there is no scenario with this name.
+    """The scenario with this name.
+
+    Raises:
+        UnknownName: there is no scenario with this name.
     """
     if name not in SCENARIOS:
         raise UnknownName("scenario", name, SCENARIOS)

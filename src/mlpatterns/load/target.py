@@ -13,7 +13,7 @@ from mlpatterns.user_errors import WrongUse
 __all__ = ["METHODS", "Origin", "Target", "check_header", "parse_url"]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"}  # they frame messages
+OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"}  # headers that frame messages
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 AGENT = "mlpatterns-load"
@@ -94,8 +94,10 @@ def parse_url(url: str) -> SplitResult:
 
 
 def check_header(name: str, value: str) -> None:
-    """Raises:
-    WrongUse: it is not a valid header, or the generator sets it itself.
+    """Checks a header that the user gave.
+
+    Raises:
+        WrongUse: it is not a valid header, or the generator sets it itself.
     """
     if not TOKEN.fullmatch(name):
         raise WrongUse(f"{name[:100]!r} is not a header name")

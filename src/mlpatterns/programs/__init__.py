@@ -1,1 +1,1 @@
-"""What works beside the predictors: one file a program, which is handed its piece's options and the runtime."""
+"""The programs that run alongside the predictors. Each gets the options of its piece and the runtime."""

@@ -1,4 +1,4 @@
-"""Alerts to a webhook: an HTTP POST of JSON that is tried again, and delivered at least once."""
+"""Alerts to a webhook: an HTTP POST of JSON, which is retried for a day until it is delivered at least once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ log = logging.getLogger("mlpatterns")
 
 TIMEOUT = 5.0  # seconds for one attempt
 ATTEMPTS = 3
-PAUSE = 1.0  # seconds after the first failure; twice as many after each
-GIVE_UP = 86_400.0  # seconds: an alert that could not be delivered in a day is not sent any more
+PAUSE = 1.0  # seconds after the first failure; doubled after each further one
+GIVE_UP = 86_400.0  # seconds: an alert that could not be delivered within a day is dropped
 
 
 class Webhook:
-    """Posts to the address of the setting `alert_url`, and to no other, in which windows alerts began and ended.
+    """Posts the windows in which alerts began or ended to the address in the setting `alert_url`, and to no other.
 
-    A post that fails is repeated at the next call. After a kill a post may come twice, but is never lost; both have the
-    same `window`.
+    A post that fails is repeated at the next call. After a kill, a post may be sent twice, but it is not lost; both
+    have the same `window`.
     """
 
     def __init__(self, url: str, store: MonitorStore, runtime: Runtime) -> None:
@@ -37,7 +37,7 @@ class Webhook:
         )
 
     async def post_pending(self) -> None:
-        """Posts what is still to be posted, and stops at the first failure."""
+        """Posts the alerts that have not been delivered, and stops at the first that fails."""
         path = self._runtime.path
         unnotified = await self._store.unnotified(path, self._runtime.clock.time() - GIVE_UP)
         if not unnotified:
@@ -62,7 +62,7 @@ class Webhook:
         return False
 
     async def _attempt(self, session: ClientSession, body: bytes) -> str:
-        """Why the address did not take the post; empty if it did. The address may hold a secret, so no text has it."""
+        """Why the post failed; empty if it succeeded. The text omits the address, which may contain a secret."""
         from aiohttp import ClientError
 
         try:
@@ -75,7 +75,7 @@ class Webhook:
 
 
 def payload(path: str, window: Window) -> dict[str, Any]:
-    """The body of the post; `text` is a sentence for chats that show only that."""
+    """The body of the post; `text` is a sentence for chat services that show only this field."""
     said = ((window.raised, "drifted"), (window.cleared, "is as before"))
     changes = [f"{' and '.join(names)} {word}" for names, word in said if names]
     return {

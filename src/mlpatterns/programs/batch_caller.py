@@ -1,5 +1,5 @@
-"""Calls a model for many rows: in batches of the best size, again while it is unavailable, and in halves where rows are
-refused, until the bad rows are alone.
+"""Calls a model for many rows, in batches of the best size. A call is retried while the model is unavailable. A batch
+that fails is halved until the bad rows are alone.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["BatchCaller", "Refused"]
 
 log = logging.getLogger("mlpatterns")
 
-Refused = tuple[int, str, str]  # the place of a row, the code and the words
+Refused = tuple[int, str, str]  # the index of a row, the error code and the error text
 Part = Mapping[str, Array]
 
 AGAIN = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED})
 FIRST_PAUSE, MOST_PAUSE = 0.1, 10.0  # seconds
-HOLD = 0.002  # seconds after which others of this event loop have their turn
-FAULTS_IN_A_ROW = 100  # rows that fail by the model's fault, one after the other, until it is the model that is broken
+HOLD = 0.002  # seconds after which other tasks of this event loop get a turn
+FAULTS_IN_A_ROW = 100  # faults of the model at successive rows after which the run stops
 
 
 class BatchCaller:
@@ -49,8 +49,9 @@ class BatchCaller:
         """The outputs of all rows that the model accepted, and the errors of the others.
 
         Raises:
-            Unavailable: the model does not answer, or fails at every row.
+            Unavailable: the model does not answer, or fails at FAULTS_IN_A_ROW rows in succession.
             Conflict: the model has changed.
+            CompositionError: the predictor answers with a job instead of a result.
         """
         parts: list[Part] = []
         refused: list[Refused] = []
@@ -91,7 +92,7 @@ class BatchCaller:
             raise Unavailable(f"the model failed at {self._faults} rows in succession, so the run stops: {error}")
 
     async def _patient(self, inputs: Part, count: int, names: Sequence[str]) -> Part:
-        """Repeats a call while the model is unavailable."""
+        """Repeats a call while the model is unavailable, for at most `retry_seconds`."""
         until, pause = self._clock.monotonic() + self._plan.retry_seconds, FIRST_PAUSE
         while True:
             try:
@@ -137,7 +138,7 @@ class BatchCaller:
     def _check(self, response: InferenceResponse) -> None:
         if response.status != "done":
             raise CompositionError("a batch run needs answers, not jobs: put the BatchJob inside of the JobQueue")
-        if response.degraded:  # what stood in for an answer is no result to keep
+        if response.degraded:  # a substitute answer must not become a result
             raise Unavailable("a fallback answered in place of the model", retry_after=1)
         if self._known and response.identity is not None and response.identity != self._identity:
             raise Conflict("the model has changed since the run began; restart the run for the new one")

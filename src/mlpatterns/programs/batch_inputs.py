@@ -1,4 +1,4 @@
-"""Makes the inputs of a model of the cells of a page: whole columns at once, row by row only if that fails."""
+"""Converts the cells of a page to the inputs of a model: whole columns at once, and smaller parts if that fails."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from mlpatterns.user_errors import SettingsError
 
 __all__ = ["BatchInputs", "Wrong"]
 
-Wrong = dict[int, str]  # why a row is none, by its place in the page
-WHOLE = "values"  # a column that holds whole rows as JSON
+Wrong = dict[int, str]  # the error of each invalid row, by its index in the page
+WHOLE = "values"  # a column that contains complete rows as JSON
 
 
 class BatchInputs:
     """How the columns of a source become the inputs of a model.
 
-    An input is the column of its name, which holds a number, or a row as a JSON list; otherwise the columns named like
-    its fields, in their order. The only input of a model may also be the column ``values`` or, if its fields have no
-    names, all columns but the key.
+    An input is read from the column with its name, which contains a number or a row as a JSON list; otherwise from the
+    columns with the names of its fields, in their order. The only input of a model may also be the column ``values``
+    or, if its fields have no names, all columns but the key.
 
     Args:
-        leave_out: a column that is no input: the one for the predictions.
+        leave_out: a column that is not an input: the one for the predictions.
 
     Raises:
         SettingsError: the source lacks a column.
@@ -44,7 +44,7 @@ class BatchInputs:
         return list(dict.fromkeys(name for names in self._from.values() for name in names))
 
     def of(self, page: Page) -> tuple[dict[str, Array], list[int], Wrong]:
-        """The inputs of the valid rows, the places of these rows in the page, and the errors of the others."""
+        """The inputs of the valid rows, the indexes of these rows in the page, and the errors of the others."""
         wrong: Wrong = dict(page.wrong)
         right: list[int] = []
         parts: list[dict[str, Array]] = []
@@ -56,7 +56,7 @@ class BatchInputs:
     def _try(
         self, page: Page, places: Sequence[int], right: list[int], parts: list[dict[str, Array]], wrong: Wrong
     ) -> None:
-        """Converts all rows at once; if that fails, each half by itself."""
+        """Converts all rows at once; if that fails, each half separately."""
         if not places:
             return
         columns = page.columns
@@ -174,7 +174,7 @@ def _has_none(values: Any) -> bool:
 
 
 def _cast(spec: TensorSpec, values: Array) -> Array:
-    """To the input's datatype, whole numbers exactly."""
+    """Converts values to the datatype of an input; a value that an integer type cannot hold exactly is an error."""
     dtype = DTYPES[spec.datatype]
     if values.dtype == dtype:
         return values

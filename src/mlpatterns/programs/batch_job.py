@@ -1,5 +1,5 @@
-"""The program of a BatchJob: a run at the start, and then at each time of the schedule and at each request. One process
-of the deployment does it: the one with the lease.
+"""The program of a BatchJob: a run at the start, and then at each scheduled time and at each request. Only the process
+that holds the lease executes it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["BatchProgram", "BatchStores", "RunRequests"]
 
 log = logging.getLogger("mlpatterns")
 
-LOOK = 0.2  # seconds between two looks whether the model is ready
-MOST_SLEEP = 30.0  # seconds; a machine's clock may be set, and sleep
+LOOK = 0.2  # seconds between checks of whether the model is ready
+MOST_SLEEP = 30.0  # seconds; short, because the clock may be set and the machine may sleep
 
 
 class RunRequests(Struct, frozen=True):
     """The shared document that requests a run.
 
     Attributes:
-        times: how many runs were requested so far.
-        restart: whether the last request was to begin anew.
+        times: the number of runs requested so far.
+        restart: whether the last request asked for a run that begins anew.
     """
 
     times: int = 0
@@ -48,13 +48,13 @@ class BatchStores(Struct, frozen=True):
 
 
 class BatchProgram:
-    """Runs `plan` again and again.
+    """Runs `plan` at the start, at the scheduled times and at each request.
 
     Args:
         predictor: predicts the rows.
-        plan: what a run does.
-        cron: the times, in UTC; None: at the start and at each request.
-        report: is called after each page.
+        plan: the options of a run.
+        cron: the schedule as a cron expression in UTC, or None.
+        report: called after each page.
     """
 
     name = "batch"
@@ -64,7 +64,7 @@ class BatchProgram:
         self._predictor, self._plan, self._cron, self._report = predictor, plan, cron, report
         self.places: BatchStores
         self.asked: Shared[RunRequests]
-        self.prepare: Callable[[], Awaitable[None]] | None = None  # before the first run
+        self.prepare: Callable[[], Awaitable[None]] | None = None  # called before the first run
 
     async def run(self, runtime: Runtime) -> None:
         told = asyncio.Event()
@@ -93,7 +93,7 @@ class BatchProgram:
                     break
 
     async def _due(self, clock: Clock, told: asyncio.Event) -> bool:
-        """Waits for the next time of the schedule; False if a run may have been requested before."""
+        """Waits for the next scheduled time; False if a run may have been requested before it."""
         now = clock.time()
         at = next_time(self._cron, now) if self._cron else None
         if at is not None:
@@ -141,7 +141,7 @@ async def _ready(predictor: Predictor, clock: Clock) -> None:
 def _document(asked: Shared[RunRequests]) -> Document[RunRequests] | None:
     try:
         return asked.document
-    except Unavailable:  # it could not be read yet: nobody has asked
+    except Unavailable:  # it has not been read yet, so it contains no request
         return None
 
 

@@ -1,4 +1,4 @@
-"""Makes result columns of the outputs of a model: numbers in columns of their own, larger outputs as JSON."""
+"""Converts the outputs of a model to result columns: one for each number, or JSON for larger outputs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MOST_COLUMNS = 64  # of one output; a wider one is JSON in one column
 class BatchOutputs:
     """How outputs become columns.
 
-    An output [rows] is a column of its name. An output [rows, n] is n columns, named after the labels if there are n of
-    them, otherwise numbered. Any other output is a column of JSON lists.
+    An output of shape [rows] becomes a column with its name. One of shape [rows, n] becomes n columns, named after the
+    labels if there are n of them, otherwise numbered. Any other output becomes a column of JSON lists.
 
     Args:
-        into: the column for the primary output, as JSON, of a table that is predicted in place.
-        taken: the name of the key.
+        into: for a table that is predicted in place, the column for the primary output, as JSON.
+        taken: the name of the key column; an output column with this name gets an underscore.
     """
 
     def __init__(self, metadata: ModelMetadata, taken: str, into: str | None = None) -> None:

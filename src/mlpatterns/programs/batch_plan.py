@@ -1,4 +1,4 @@
-"""What a batch run is to do, and whether it continues an earlier run or begins anew."""
+"""The options of a batch run, and the choice between continuing an earlier run and beginning anew."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = logging.getLogger("mlpatterns")
 
 
 class BatchPlan(Struct, frozen=True):
-    """What a run is to do.
+    """The options of a run.
 
     Attributes:
         where: the condition that chooses rows; `stores/batch/where.py` describes it.
         into: the column of the source that receives the predictions; a row that has a prediction is done.
-        restart: whether the run begins anew, whatever an earlier run did.
+        restart: whether the run begins anew, regardless of earlier runs.
         batch_rows: the rows of one call of the model; by default the run finds the best number in its first second.
         retry_seconds: how long the run retries a model that is unavailable, before it gives up.
         call_seconds: the time limit of one call of the model.
@@ -51,7 +51,7 @@ def next_run(
     if plan.restart:
         return fresh, True
     if before.status == "finished":
-        if shape.digest:  # a file: it is the same, or it is a new one and so are its results
+        if shape.digest:  # a file: a changed file gets new results
             return (None, False) if _same(before, fresh) else (fresh, True)
         if plan.into:
             return replace(fresh, status="finished"), False
@@ -60,7 +60,7 @@ def next_run(
                 f"the rows up to {before.after!r} were chosen by {before.where or 'no condition'}; restart the run to "
                 "choose again"
             )
-        # A table that grows: what came after the last key.
+        # A table that grows: the rows after the last key.
         return replace(fresh, after=before.after, rows=before.rows, failed=before.failed, status="finished"), False
     for what, then, asked in (
         ("model", before.identity, identity),

@@ -1,7 +1,7 @@
 """One batch run: it reads, predicts and writes pages at the same time, from the checkpoint to the end.
 
-Three pages bound the memory. The results of a page and the progress of the run are written together, so a run that was
-killed at any moment continues without loss or repetition.
+At most three pages are in memory. The results of a page and the progress of the run are written together, so a run
+that was killed at any moment continues without loss or repetition.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ __all__ = ["BatchProgress", "Report", "run_batch"]
 
 log = logging.getLogger("mlpatterns")
 
-FIRST_ROWS = 256  # of the first page, which shows how large a row is
+FIRST_ROWS = 256  # rows of the first page, from which the size of a row is estimated
 PAGE_BYTES = 16 * 2**20
 
 
 class BatchProgress(Struct, frozen=True):
-    """The progress of a run: rows predicted and failed, the total if it is known, and the rows a second of this
-    process.
+    """The progress of a run after a page.
 
     Attributes:
-        predicted, failed: rows of the last page.
+        run: the run, with the rows predicted and failed so far.
+        predicted, failed: the rows of the last page.
+        total: the rows of the whole run, or None if not known.
+        rate: the rows per second of this process.
     """
 
     run: BatchRun
@@ -59,7 +61,8 @@ async def run_batch(
     Raises:
         SettingsError, UnknownName: the source lacks a column that the model or the condition needs.
         Conflict: an unfinished run has another model, source or condition; or another process writes at the same time.
-        Unavailable: a store does not answer, or for `retry_seconds` the model; a later run continues from there.
+        Unavailable: a store does not answer, or the model does not for `retry_seconds`; a later run continues.
+        CompositionError: the predictor answers with a job instead of a result.
     """
     shape = await source.shape()
     where = _where(plan, shape)
@@ -111,11 +114,11 @@ class Pace:
         self._total = None if left is None else left + self._before
 
     def rate(self, run: BatchRun) -> float:
-        """Rows a second."""
+        """Rows per second."""
         return (run.rows + run.failed - self._before) / max(self._clock.monotonic() - self._began, 1e-9)
 
     def progress(self, run: BatchRun, results: Results) -> BatchProgress:
-        """What is reported after the page that gave `results`."""
+        """The progress to report after the page with these `results`."""
         return BatchProgress(run, len(results.keys), len(results.failures), self._total, self.rate(run))
 
 
@@ -138,7 +141,7 @@ def _where(plan: BatchPlan, shape: Shape) -> tuple[Comparison, ...]:
 async def _pages(
     source: BatchSource, columns: Sequence[str], where: Sequence[Comparison], run: BatchRun, most: int
 ) -> AsyncGenerator[Page, None]:
-    """The pages from the progress of the run on; the next one is read while the caller works on one."""
+    """The pages after the checkpoint of the run; the next page is read while the caller works on one."""
     rows, after = run.page_rows or FIRST_ROWS, run.after
     reading = asyncio.create_task(source.read(columns, after, rows, where))
     try:

@@ -1,4 +1,4 @@
-"""How many rows one call of a model gets: measured in the first second of a run."""
+"""Finds the best number of rows for one call of a model, in the first second of a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from math import inf
 __all__ = ["BatchSize"]
 
 LADDER = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
-SECONDS = 1.0  # for all steps together
-CALLS = 20  # after which a step is over, however short they were
-WORSE = 0.5  # of the best throughput: a step that falls so low is the last one
+SECONDS = 1.0  # seconds for all steps together
+CALLS = 20  # calls after which a step ends, however short they were
+WORSE = 0.5  # share of the best throughput: a step with less is the last one
 
 
 class BatchSize:
-    """Tries larger and larger batches, each for a part of a second, and keeps the size with the most rows a second.
+    """Tries larger and larger batches, each for a part of a second, and keeps the size with the most rows per second.
 
     The fastest call of each size counts: other work on the machine makes calls slower, never faster.
 
@@ -36,7 +36,7 @@ class BatchSize:
         self.found = len(self._steps) == 1
 
     def learn(self, rows: int, seconds: float) -> None:
-        """A call with `rows` rows took `seconds`; a call that was not full is ignored."""
+        """Records that a call with `rows` rows took `seconds`; a call of another size than `self.rows` is ignored."""
         if self.found or rows != self.rows:
             return
         self._calls += 1

@@ -1,4 +1,4 @@
-"""One attempt of a job: what a worker asks the model, and what becomes of the job by the answer or the error."""
+"""One attempt of a job: calls the model, and turns the answer or the error into the next state of the job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_READY_RETRY = 1.0  # seconds
 
 
 async def attempt(claim: Claim, model: Predictor, options: JobOptions, clock: Clock) -> Finish:
-    """Asks `model`, for as long as the attempt and the job may take; whatever it raises becomes a Finish.
+    """Calls `model` within the time limits of the attempt and of the job; every error becomes a Finish.
 
     Raises:
         CancelledError: the task was cancelled.
@@ -51,7 +51,7 @@ async def _asked(model: Predictor, request: InferenceRequest, seconds: float, cl
             return await await_user_code(model.predict(replace(request, deadline=clock.monotonic() + seconds)))
     except TimeoutError:
         if not limit.expired():
-            raise  # the model's own
+            raise  # the model itself raised it
         raise DeadlineExceeded("the job was not finished within its time") from None
     except NotStarted:
         raise Unavailable("the model is not ready yet", retry_after=NOT_READY_RETRY) from None

@@ -13,8 +13,8 @@ from mlpatterns.user_errors import CompositionError
 
 __all__ = ["JobOptions"]
 
-PUT_BACK = frozenset({ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED})  # nobody's fault: uncounted
-BACKS_OFF = frozenset({ErrorCode.UNAVAILABLE})  # until the job's time is over, however often
+PUT_BACK = frozenset({ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED})  # the job returns to the queue, uncounted
+BACKS_OFF = frozenset({ErrorCode.UNAVAILABLE})  # retried until the job's time is over, uncounted
 COUNTS = frozenset({ErrorCode.INTERNAL, ErrorCode.DEADLINE})
 MOST_DOUBLINGS = 30
 MOST_WORDS = 2000  # characters of an error that are kept
@@ -58,8 +58,8 @@ class JobOptions(Struct, frozen=True):
         return Finish(claim, "done", response, keep=self.ttl)
 
     def after(self, claim: Claim, code: ErrorCode, error: str, retry_after: float | None = None) -> Finish:
-        """What happens to a job whose attempt ended with the error `code`: it fails, is tried again, or is a dead
-        letter.
+        """What happens to a job whose attempt ended with the error `code`: it fails, is retried, or becomes a
+        dead letter.
         """
         said = error[:MOST_WORDS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
         if code not in PUT_BACK | BACKS_OFF | COUNTS:
@@ -75,6 +75,6 @@ class JobOptions(Struct, frozen=True):
         return Finish(claim, state, code=str(code), error=error, counted=True, keep=keep)
 
     def _backoff(self, attempt: int) -> float:
-        """Doubled with each attempt, and random, so that jobs that failed together do not return together."""
+        """The delay in seconds: doubled with each attempt, and random, so that retries are spread out."""
         most = min(self.backoff_most, self.backoff * 2.0 ** min(attempt - 1, MOST_DOUBLINGS))
         return most * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -22,24 +22,24 @@ log = logging.getLogger("mlpatterns")
 
 AHEAD = 0.02  # seconds of work that are claimed before a slot is free
 MOST_AHEAD = 256
-MOST_HELD = 1024  # jobs claimed, at work or being committed
-SMOOTHING = 0.1  # of the mean time of a job
-LOOK_EVERY = 1.0  # seconds between two looks for jobs if nothing tells of any
-DESCRIBE_EVERY = 4.0  # seconds: whoever queues sees from it that there is a worker
-GRACE = 2.0  # seconds in which jobs at work may end when the worker is told to stop
-STORE_AGAIN = 1.0  # seconds until a store that was down is asked for jobs again
-AGAIN = 0.2  # seconds until a result is written again that the store did not take
+MOST_HELD = 1024  # jobs that are claimed, running or being written
+SMOOTHING = 0.1  # weight of the newest job in the mean time of a job
+LOOK_EVERY = 1.0  # seconds between checks for jobs if the store reports no change
+DESCRIBE_EVERY = 4.0  # seconds between descriptions, which show queueing processes that a worker exists
+GRACE = 2.0  # seconds that running jobs may take to end when the worker is told to stop
+STORE_AGAIN = 1.0  # seconds until the worker claims jobs again after the store was down
+AGAIN = 0.2  # seconds until a write that failed, or a model that is not ready, is tried again
 OUTCOMES = ("done", "failed", "dead", "retried", "returned", "fenced")
 WAITS = (*BUCKETS, 60.0, 300.0, 1800.0)
 
 
 @dataclass(frozen=True)
 class JobWorker:
-    """The program of a JobQueue; there may be several, each in a process of its own.
+    """The program of a JobQueue; there may be several, each in a separate process.
 
     Args:
-        model: does the jobs; the worker starts it.
-        options: those of the JobQueue.
+        model: runs the jobs; the worker starts it.
+        options: the options of the JobQueue.
         store: the URL of the JobStore; by default the setting `jobs`.
         queue: the name of the queue in the store; by default the path of the piece.
     """
@@ -71,7 +71,7 @@ class WorkerRun:
         self._asking: dict[Fence, asyncio.Task[None]] = {}
         self._freed = asyncio.Event()
         self._stopping = self._store_down = False
-        self._mean = AHEAD  # seconds of a job
+        self._mean = AHEAD  # the mean time of a job, in seconds
         self._counts = WorkerMetrics(runtime.metrics, runtime.path)
 
     async def run(self) -> None:
@@ -104,10 +104,10 @@ class WorkerRun:
             elif self._tasks:
                 await self._freed.wait()
             else:
-                await self._clock.sleep(AGAIN)  # the model is not there yet
+                await self._clock.sleep(AGAIN)  # the model is not ready yet
 
     async def _claimed(self, most: int) -> ClaimResult:
-        """Claims up to `most` jobs; none while the store is down, and jobs that run go on then."""
+        """Claims up to `most` jobs; none while the store is down, during which running jobs continue."""
         try:
             claimed = await self._store.claim(self._queue, self._claim_request(most))
         except Unavailable as error:
@@ -123,8 +123,8 @@ class WorkerRun:
         return ClaimRequest(most, self._lease, self._options.max_run + self._lease, not self._tasks, self._lost)
 
     def _room(self) -> int:
-        """How many jobs to claim: free slots, and those that get free in a moment, but never so many that another
-        worker idles.
+        """How many jobs to claim: one for each free slot and for each that will be free within AHEAD, but never so many
+        that another worker idles.
         """
         ahead = min(MOST_AHEAD, int(self._options.concurrency * AHEAD / max(self._mean, 1e-6)))
         return min(
@@ -171,7 +171,7 @@ class WorkerRun:
         try:
             finish = await attempt(claim, self._model, self._options, self._clock)
         except asyncio.CancelledError:
-            if claim.fence in self._asking:  # the worker ends: another may have the job
+            if claim.fence in self._asking:  # the worker stops, so another may run the job
                 finish = Finish(claim, "queued")
         finally:
             self._asking.pop(claim.fence, None)
@@ -202,7 +202,7 @@ class WorkerRun:
     # ---- the end, and the model's description ----
 
     async def _stop(self) -> None:
-        """Returns claimed jobs to the queue. Running jobs get a moment to end, and are then returned too."""
+        """Returns claimed jobs to the queue. Running jobs have GRACE seconds to end, and are then returned too."""
         self._stopping = True
         while self._ready:
             task = asyncio.create_task(self._write(Finish(self._ready.popleft(), "queued")))
@@ -214,7 +214,7 @@ class WorkerRun:
             if left <= 0:
                 for asking in self._asking.values():
                     asking.cancel()
-            with suppress(asyncio.CancelledError):  # told to stop again: it does
+            with suppress(asyncio.CancelledError):  # told to stop again while it stops
                 await asyncio.wait(self._tasks, timeout=left if left > 0 else None)
 
     async def _describe(self) -> None:

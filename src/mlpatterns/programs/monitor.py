@@ -27,11 +27,11 @@ __all__ = ["MonitorOptions", "MonitorProgram", "Profiles"]
 log = logging.getLogger("mlpatterns")
 
 PAGE = 1000
-LOOKS, LONGEST_PAUSE = 4, 5.0  # in an interval; seconds between two
+LOOKS, LONGEST_PAUSE = 4, 5.0  # checks in an interval; the most seconds between two checks
 
 
 class Profiles(Protocol):
-    """Where the profile of a model version comes from."""
+    """The source of the profiles of model versions."""
 
     async def of(self, version: str, runtime: Runtime) -> DataProfile | None:
         """The profile of `version`; None if it has none.
@@ -43,12 +43,20 @@ class Profiles(Protocol):
 
 
 class MonitorOptions(Struct, frozen=True):
-    """What a monitor reads, and how it judges.
+    """What a monitor reads, and how it judges windows.
 
     Attributes:
+        rules: judge a window against its profile.
+        hysteresis: when an alert begins and ends.
+        interval: the least seconds of a window.
+        min_rows: the least rows of a window.
+        max_rows: the most rows of a window that are kept; of a larger one a random sample is kept.
+        outliers: the output or the note that says which rows are outliers.
+        labels: how feedback is compared with predictions.
+        fields: the column names of an input with as many columns.
         log, store: URLs; by default those of the settings.
         path: the path of the PredictionLog; by default every log inside the monitor.
-        profiles: by default the first window of each version is the profile of the next ones.
+        profiles: by default the first window of each version is the profile for the later ones.
     """
 
     rules: Rules
@@ -66,8 +74,9 @@ class MonitorOptions(Struct, frozen=True):
 
 
 class MonitorProgram:
-    """One process of the deployment runs it. Its whole state is in the store, so that another process can continue
-    where it ends: every prediction counts exactly once.
+    """The program of a monitor, which one process of the deployment runs.
+
+    All its state is in the store, so that another process can take over: every prediction counts exactly once.
     """
 
     name, exclusive = "monitor", True

@@ -1,4 +1,4 @@
-"""True labels that come later: whether a prediction was right."""
+"""Compares predictions with true labels that arrive later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Labels(Struct, frozen=True):
     """How feedback is compared with predictions of one row.
 
     Attributes:
-        name: the name of feedback that is a true label: the name or the number of the class.
+        name: the name of the feedback that contains a true label: the name or the number of the class.
         answer: the output with the scores of the classes, or with the number or name of one; by default
             ``probabilities``, else ``label``, else the first.
     """
@@ -27,7 +27,7 @@ class Labels(Struct, frozen=True):
     answer: str | None = None
 
     async def labelled(self, feedback: Feedback, log: LogStore, path: str) -> Record | None:
-        """The record that the feedback is about; None if it is no label, or the record is deleted."""
+        """The record that the feedback is about; None if it is not a true label, or the record is deleted."""
         if feedback.name != self.name:
             return None
         query = LogQuery(prediction_id=feedback.prediction_id, path=path, purpose="request", role="primary", limit=1)

@@ -12,7 +12,7 @@ __all__ = ["MonitorMetrics"]
 
 log = logging.getLogger("mlpatterns")
 
-MOST_COLUMNS = 100  # of which there are metrics
+MOST_COLUMNS = 100  # the most columns that have metrics
 
 
 class MonitorMetrics:

@@ -13,7 +13,7 @@ from mlpatterns.stores.monitor import Cell, OpenWindow
 __all__ = ["MOST_CELLS", "WindowBuilder", "cells_by_column", "key_of"]
 
 MOST_CELLS = 1_000_000  # of one window
-MOST_OPEN = 50  # versions; of more, the one that was asked longest ago is forgotten
+MOST_OPEN = 50  # versions; with more, the window whose last record is oldest is dropped
 
 
 def key_of(model: str, version: str) -> str:
@@ -27,6 +27,9 @@ class WindowBuilder:
     longer.
 
     Args:
+        interval: the least seconds of a window.
+        min_rows: the least rows of a window.
+        max_rows: the most rows that a window keeps; of more rows it keeps a random sample.
         fields: the names of the columns of an input with that many columns.
         outliers: the output, or the note, that says which rows are outliers.
     """
@@ -52,7 +55,7 @@ class WindowBuilder:
         rows, judged = window.rows, window.judged
         self._add_rows(window, cells_by_column(record.inputs or {}, self.fields))
         self._add_outliers(window, self._flags(record))
-        if window.rows == rows:  # of images a log keeps no values
+        if window.rows == rows:  # a log does not keep the values of images
             window.rows += window.judged - judged
         return complete
 
@@ -63,7 +66,7 @@ class WindowBuilder:
         window.right += right
 
     def due(self, now: float) -> Iterable[OpenWindow]:
-        """Returns the windows that are complete since enough time has passed."""
+        """Returns the windows that are complete because enough time has passed."""
         keys = [key for key, window in self.open.items() if self._complete(window, now)]
         return [self.open.pop(key) for key in keys]
 

@@ -11,7 +11,12 @@ __all__ = ["check_cron", "next_time"]
 
 
 def check_cron(expression: str) -> None:
-    """Raises SettingsError if it is no cron expression of five fields, or one that never comes."""
+    """Checks a cron expression.
+
+    Raises:
+        SettingsError: it is not a cron expression of five fields, or it never matches.
+        MissingExtra: cronsim is not installed.
+    """
     next_time(expression, 0.0)
 
 
@@ -19,7 +24,7 @@ def next_time(expression: str, now: float) -> float:
     """The first time after `now` that the cron expression matches, in UTC; both in seconds since 1970.
 
     Raises:
-        SettingsError: it is not a cron expression.
+        SettingsError: it is not a cron expression of five fields, or it never matches.
         MissingExtra: cronsim is not installed.
     """
     try:
