@@ -129,7 +129,9 @@ class ServerProcess:
             user, system = stat.read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime and stime, in ticks
             return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
         told = subprocess.run(["ps", "-o", "time=", "-p", str(self.pid)], capture_output=True, text=True, check=True)  # noqa: S603, S607
-        return sum(float(part) * float(60**place) for place, part in enumerate(reversed(told.stdout.split(":"))))
+        days, _, clock = told.stdout.rpartition("-")  # ps(1): [DD-]HH:MM:SS
+        seconds = sum(float(part) * float(60**place) for place, part in enumerate(reversed(clock.split(":"))))
+        return float(days or 0) * 86_400 + seconds
 
     @property
     def output(self) -> str:

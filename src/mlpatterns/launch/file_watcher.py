@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,10 +34,19 @@ class FileWatcher:
 
     def _seen(self) -> Iterator[tuple[Path, float]]:
         for folder in self._folders:
-            for path in sorted(folder.rglob("*")):
-                hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-                if path.name.endswith(SUFFIXES) and not hidden and path.is_file():
-                    yield path, path.stat().st_mtime
-        for path in self._weights:
-            with suppress(OSError):  # another program is rewriting it
-                yield path, path.stat().st_mtime
+            yield from _times(sorted(_watched(folder)))
+        yield from _times(self._weights)
+
+
+def _watched(folder: Path) -> Iterator[Path]:
+    """The files below a folder that are watched. Hidden folders are not entered, nor is one that was just removed."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if name.endswith(SUFFIXES) and not name.startswith("."))
+
+
+def _times(paths: Iterable[Path]) -> Iterator[tuple[Path, float]]:
+    """When each file was changed; without those that do not exist, as while another program rewrites them."""
+    for path in paths:
+        with suppress(OSError):
+            yield path, path.stat().st_mtime

@@ -133,6 +133,30 @@ def test_every_file_a_target_is_made_of_is_watched_and_no_other(tmp_path: Path) 
     assert watched.changed()
 
 
+def test_a_file_that_is_removed_while_it_is_looked_at_is_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As between two steps of an editor that writes a file anew."""
+    for name in ("app.py", "helper.py"):
+        (tmp_path / name).write_text("")
+    watched = FileWatcher([str(tmp_path / "app.py")])
+    (tmp_path / "helper.py").unlink()
+    (tmp_path / "helper.py").symlink_to("nowhere.py")  # it is listed, but has no time
+    monkeypatch.setattr(Path, "is_file", lambda path: True)  # as it was a moment before
+    assert watched.changed()
+    assert not watched.changed()
+
+
+def test_hidden_folders_are_not_watched(tmp_path: Path) -> None:
+    for name in ("app.py", ".venv/lib.py", ".hidden.py", "in/.git/hook.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    watched = FileWatcher([str(tmp_path / "app.py")])
+    for name in (".venv/lib.py", ".hidden.py", "in/.git/hook.py"):
+        later(tmp_path / name)
+    assert not watched.changed()
+
+
 def test_a_python_file_is_watched_by_its_folder_with_or_without_an_attribute(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("")
     for target in (tmp_path / "app.py", f"{tmp_path / 'app.py'}:app"):
