@@ -37,7 +37,7 @@ class Fallback(BasePredictor):
         rungs: predictors with the same inputs, outputs and labels, in the order in which they are tried.
         timeout: the seconds that the model may take before a rung is tried; by default all of the caller's time.
         on_overload: whether a rung also answers if the model is only overloaded.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: at construction: there is no rung, or the timeout is not greater than 0; at the start: a rung

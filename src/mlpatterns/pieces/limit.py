@@ -29,7 +29,7 @@ class Limit(Wrapper):
         max_concurrency: the number of requests that run at once, at least 1.
         max_queue: the number of requests that may wait; further requests are refused.
         retry_after: the seconds after which a refused caller should try again.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         Overloaded: all slots are taken and the queue is full.

@@ -66,7 +66,7 @@ class Monitor(Wrapper):
             otherwise the first.
         log, store: URLs of the LogStore to read and of the MonitorStore; by default the settings `log`, `monitor`.
         path: the path of the PredictionLog, if it is not inside `predictor`.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

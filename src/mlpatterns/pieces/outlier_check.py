@@ -39,7 +39,7 @@ class OutlierCheck(BasePredictor):
         predictor: the model.
         detector: takes the same inputs; its primary output has one score for each row, lower for a less usual row.
         threshold: a row with a lower score is an outlier; by default the setting `outlier_lower_threshold`.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: at the start: the detector takes other inputs.

@@ -140,7 +140,7 @@ class Retry(Wrapper):
         budget_percent: the share of the running requests that may be repetitions, in percent.
         min_retry_concurrency: the number of repetitions that may always run, however few requests there are.
         base_interval, max_interval: the bounds of the pauses before the first and before any repetition, in seconds.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

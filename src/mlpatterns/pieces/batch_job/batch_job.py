@@ -41,7 +41,7 @@ class BatchState(Struct, frozen=True):
 
 
 class RunCommand(Struct, frozen=True, forbid_unknown_fields=True):
-    """`restart`: start over instead of continuing an unfinished run."""
+    """`restart`: delete earlier results and start over, whatever an earlier run did."""
 
     restart: bool = False
 
@@ -72,9 +72,9 @@ class BatchJob(Wrapper):
         rows: makes the initial rows, a list of inputs, from the metadata of the model. It is called if the table is
             predicted in place and does not exist. A model with several inputs needs an existing table.
         batch_rows: the rows in one call to the model; by default the run finds the best number in its first second.
-        restart: whether the first run starts over instead of continuing an unfinished run.
+        restart: whether the first run deletes earlier results and starts over, whatever an earlier run did.
         report: a function that is called after each page.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: `rows` is given for a table that is not predicted in place, or `batch_rows` is less than 1.

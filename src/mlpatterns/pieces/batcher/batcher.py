@@ -47,7 +47,7 @@ class Batcher(Wrapper):
         max_queue: the number of requests that may wait; further requests are refused.
         max_concurrency: the number of batches that run at once; more than 1 is for a predictor with several workers,
             such as a remote model.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: at the start: the answer depends on the caller, or a tensor of the model has no batch axis.

@@ -46,7 +46,7 @@ class DataCache(Wrapper):
         ttl: the seconds for which a row is kept; changed data under the same key is visible only after that.
         max_entry_bytes: a larger row is not kept.
         store_timeout: the seconds that a look-up in the store may take.
-        name: by default that of `loader`.
+        name: the name of this piece; by default that of `loader`.
 
     Raises:
         CompositionError: an option is out of its range; at the start: `loader` has no identity, or does not take rows.

@@ -125,7 +125,7 @@ class GuardedStore:
         return response
 
     async def put(self, key: str, entry: CacheEntry) -> None:
-        """Writes an entry: at once if the store is instant, else through the queue."""
+        """Writes an entry: immediately if the store is instant, otherwise through the queue."""
         if self.instant:
             await self._store.set_many({key: entry}, self._ttl)
             self.metrics.publish(self._store.usage)
@@ -161,7 +161,7 @@ class GuardedStore:
         return Cleared(cleared)
 
     def stats(self, *, model: str, identity: str | None, in_flight: int) -> CacheStats:
-        """What the cache did in this worker since its start."""
+        """The counts of the cache in this worker since its start."""
         return self.metrics.stats(
             model=model, store=self.url, identity=identity, in_flight=in_flight, usage=self.usage, resting=self.resting
         )

@@ -44,7 +44,7 @@ class PredictionCache(Wrapper):
             degraded.
         max_entry_bytes: a larger answer is not kept.
         store_timeout: the seconds that a look-up in the store may take.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range; at the start: `predictor` has no identity.

@@ -81,7 +81,7 @@ class CircuitBreaker(Wrapper):
         permitted_number_of_calls_in_half_open_state: the number of calls in that trial.
         max_wait_duration_in_half_open_state: the seconds after which the breaker opens again if the trial has not
             ended; 0 means never.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

@@ -31,7 +31,7 @@ RECENT = 3600.0  # seconds: exposures that were lost in this time freeze the ver
 class SampleRatio(Struct, frozen=True):
     """For one revision of the weights: the users by their first arm, and the expected numbers of users.
 
-    The revision of a mismatch shows since when there is one.
+    If there is a mismatch, the revision shows when it began.
     """
 
     revision: int
@@ -89,7 +89,7 @@ class Experiment(Wrapper):
         log: the URL of the log with the exposures and the feedback; by default the setting `log`.
         alpha: the probability that the experiment ever finds a difference where there is none, over all arms together.
         tuning: the number of users at which the confidence sequence is tightest.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: `predictor` does not contain exactly one sticky Split, or an option is out of its range.

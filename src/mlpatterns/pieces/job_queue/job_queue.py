@@ -60,7 +60,7 @@ class JobQueue(Wrapper):
         ttl, dead_ttl: the seconds for which an ended job and a dead letter are kept.
         max_queued, max_queued_bytes: limits on the jobs that have not ended; further jobs are refused as OVERLOADED.
         max_payload_bytes: the maximum size of one request in bytes; a larger request is TOO_LARGE.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

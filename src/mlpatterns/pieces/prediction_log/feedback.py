@@ -26,7 +26,7 @@ RECENT = 5.0  # seconds for which the record of a prediction may still be in a q
 
 
 class NewFeedback(Struct, frozen=True, forbid_unknown_fields=True):
-    """One piece of feedback; `name` says what the value is, such as ``label`` or ``converted``."""
+    """One piece of feedback; `name` is the meaning of the value, such as ``label`` or ``converted``."""
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=256)]
     name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]

@@ -43,7 +43,7 @@ class PredictionLog(Wrapper):
         max_elements: the maximum number of elements of a logged tensor; for a larger tensor, and for an image, the
             record has the size and the SHA-256.
         max_records, max_bytes: limits on the records that wait to be written.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range; at the start: no input, output or column has a name in
