@@ -64,7 +64,7 @@ class Fallback(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """The metadata of the model; while it has none, those of the first rung that has some."""
+        """The metadata of the model; while it has none, that of the first rung that has some."""
         with suppress(NotStarted):
             return self._described.once_ready()
         for child in self.children.values():

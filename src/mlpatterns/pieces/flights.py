@@ -37,7 +37,7 @@ class Flight(Generic[T]):
 
     Attributes:
         deadline: the latest deadline of the waiting callers; None if one of them has none. Work that passes the
-            deadline on reads it when it begins. A caller with a later deadline starts the work again if it timed out.
+            deadline on reads it when it begins. If the work times out, a caller with a later deadline starts it again.
         notes: the notes of the work, for all callers, whether it succeeds or fails.
     """
 
@@ -202,6 +202,6 @@ def _is_late(error: BaseException) -> bool:
 
 def _another(error: BaseException) -> BaseException:
     """A copy of the error, because every raise extends the traceback of the error object."""
-    made = type(error).__new__(type(error), *error.args)  # not through __init__: a subclass may have its own
+    made = type(error).__new__(type(error), *error.args)  # not through __init__, which may take other arguments in a subclass
     made.__dict__.update(error.__dict__)
     return made

@@ -65,7 +65,7 @@ def _origins(predictor: Predictor) -> Iterator[Predictor]:
 
 
 def has_metadata(predictor: Predictor) -> bool:
-    """Whether `predictor` has metadata now; a JobQueue, for example, has none until a worker has reported them."""
+    """Whether `predictor` has metadata now; a JobQueue, for example, has none until a worker has reported it."""
     try:
         _ = predictor.metadata
     except NotStarted:

@@ -1,1 +1,1 @@
-"""BatchJob: predicts the rows of a table in the background; and the operations on these rows."""
+"""BatchJob: predicts the rows of a table in the background, and offers operations on these rows."""

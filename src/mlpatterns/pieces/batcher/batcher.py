@@ -33,11 +33,10 @@ class Batcher(Wrapper):
     """Combines waiting requests into batches for `predictor`, whose answer to a row must not depend on the other rows.
 
     While the model is idle, a request goes to it immediately and alone, without added latency. Requests that arrive
-    while the model is busy wait. Those with the same sizes, parameters, outputs and purpose then go to the model as one
-    batch. A request that does not match the inputs of the model is refused before it waits. If a batch fails and a
-    retry would fail too, the batch is halved repeatedly, so that only the bad request fails. A request whose deadline
-    has passed, or whose caller has left, is dropped from the batch. A request with more than `max_batch_size` rows is
-    split.
+    while the model is busy wait; those with the same sizes, parameters, outputs and purpose then go to it in batches. A
+    request that does not match the inputs of the model is refused before it waits. If a batch fails and a retry would
+    fail too, the batch is halved repeatedly, so that only the bad request fails. A request whose deadline has passed,
+    or whose caller has left, is dropped from the batch. A request with more than `max_batch_size` rows is split.
 
     The note `batch_size` has the number of rows in the batch.
 

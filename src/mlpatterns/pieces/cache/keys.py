@@ -28,7 +28,7 @@ log = logging.getLogger("mlpatterns")
 
 PLAIN = frozenset("biufcSU")  # kinds of arrays whose bytes are their values
 COPIED = 4096  # bytes; above that a view is cheaper than a copy
-HASHED_ON_LOOP = 2**20  # bytes, which take about a millisecond
+HASHED_ON_LOOP = 2**20  # bytes, which take about a millisecond to hash; more are hashed in a thread
 
 CacheKey = tuple[str, str]  # the key, and the identity of the model that it is for
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -96,7 +96,7 @@ class Route(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """The metadata of the default part or, without a default, of the first; while unknown, of another part."""
+        """The metadata of the default part or, without a default, of the first; while it is unknown, of another."""
         with suppress(NotStarted):
             return self._described.once_ready()
         for part in self.children.values():
