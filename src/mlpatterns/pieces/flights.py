@@ -202,6 +202,6 @@ def _is_late(error: BaseException) -> bool:
 
 def _another(error: BaseException) -> BaseException:
     """A copy of the error, because every raise extends the traceback of the error object."""
-    made = type(error).__new__(type(error), *error.args)  # not through __init__, which may take other arguments in a subclass
+    made = type(error).__new__(type(error), *error.args)  # a subclass may have another __init__
     made.__dict__.update(error.__dict__)
     return made

@@ -46,8 +46,8 @@ class PredictionLog(Wrapper):
         name: the name of this piece; by default that of `predictor`.
 
     Raises:
-        CompositionError: an option is out of its range; at the start: no input, output or column has a name in
-            `redact`.
+        CompositionError: an option is out of its range; at the start: a name in `redact` is not an input, output or
+            column.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class PredictionLog(Wrapper):
         self._queries.open(store, self._queue, runtime)
 
     async def stop(self) -> None:
-        if self._queue is not None:  # None if start() failed
+        if self._queue is not None:  # else start() failed
             await self._queue.stop()
 
     def health(self) -> Health:

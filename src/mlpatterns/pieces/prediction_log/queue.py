@@ -28,7 +28,7 @@ SOON = 4 * 2**20  # bytes from which the queue is written without waiting for mo
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds until a sink that failed is tried again
 FLUSH_SECONDS = 5.0  # the time limit of the last write
 OVERHEAD = 1024  # bytes of a record without its tensors, about
-SMALL = OVERHEAD + 2048  # bytes up to which a record is encoded at once, because keeping its tensors costs more
+SMALL = OVERHEAD + 2048  # bytes up to which a record is encoded at once: keeping its tensors for a thread costs more
 
 Waiting = tuple[Line | EndedPrediction, int, str | None]  # the item, its size in bytes, and the arm of its exposure
 
@@ -60,7 +60,7 @@ class LogQueue:
         shown: the name of the sink in log and health texts.
 
     Attributes:
-        trouble: a text that the sink does not work, without secrets; empty while it works.
+        trouble: what is wrong with the sink, without secrets; empty while the sink works.
     """
 
     def __init__(
