@@ -193,7 +193,8 @@ def job_view(job: Job, show: Show, described: ModelMetadata) -> JobView:
     """A job as its caller sees it.
 
     Raises:
-        InternalError: another version of mlpatterns wrote the answer, or `show` failed.
+        InternalError: another version of mlpatterns wrote the answer.
+        Exception: the error of `show`.
     """
     if job.state != "done":
         status = "failed" if job.state == "dead" else job.state
