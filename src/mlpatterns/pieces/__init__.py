@@ -1,7 +1,8 @@
-"""The pieces: each wraps predictors and is one. What they wrap comes first, then options by keyword.
+"""The pieces: each one wraps one or more predictors and is a predictor itself.
 
-A piece registers itself with the decorator `piece` where it is defined. What registers it there serves all who treat
-every piece alike: the drawings, the public names, and the laws of composition in `tests/contracts`.
+A constructor takes the wrapped predictors first, then options as keyword arguments. The decorator `piece` registers
+each class. Code that treats all pieces alike reads the registrations: the diagrams, the public names, and the tests of
+composition in `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ DiagramShape = Literal["box", "numbered", "border"]
 
 
 class Piece(Struct, frozen=True):
-    """What is known of one piece beside its class.
+    """The registration of one piece: its class and its properties.
 
     Attributes:
         kind: its class, a public name of mlpatterns.
-        example: builds the piece around its first argument, which answers; the second argument is one more predictor,
-            for a piece that wraps two.
-        diagram: as a box, as a box whose children are numbered since their order counts, or as a border.
-        detaches: it calls what it wraps in a context of its own, since one call serves several callers.
-        answers_later: it answers with the id of a job that a worker does, alone or beside an answer.
+        example: builds an example of the piece. The first argument is the predictor that answers; the second is another
+            predictor, for a piece that wraps two.
+        diagram: how it is drawn: ``box``; ``numbered``, a box whose children have numbers because their order matters;
+            or ``border``.
+        detaches: it calls the wrapped predictor with a new context, because one call may serve several callers.
+        answers_later: it answers with the id of a job that a worker runs, with or without an immediate result.
         needs_identity: it refuses to start around a predictor that has no identity.
         by_caller: its answer depends on the caller, whatever it wraps.
     """
@@ -63,7 +65,7 @@ def piece(
     needs_identity: bool = False,
     by_caller: bool = False,
 ) -> Callable[[K], K]:
-    """Registers the class below it; `Piece` describes the arguments."""
+    """Registers the decorated class; `Piece` describes the arguments."""
 
     def register(kind: K) -> K:
         _PIECES[kind] = Piece(kind, example, diagram, detaches, answers_later, needs_identity, by_caller)
@@ -73,12 +75,12 @@ def piece(
 
 
 def all_pieces() -> tuple[Piece, ...]:
-    """Every registered piece by name; every module of this package is imported first."""
+    """Every registered piece, sorted by class name. Imports every module of this package first."""
     for module in pkgutil.walk_packages(__path__, f"{__name__}."):
         import_module(module.name)
     return tuple(sorted(_PIECES.values(), key=lambda each: each.name))
 
 
 def registered(predictor: object) -> Piece | None:
-    """What is registered of the class of `predictor`, or of the nearest class that it derives from, if anything is."""
+    """The registration of the class of `predictor`, or of its nearest registered base class; None if there is none."""
     return next((_PIECES[kind] for kind in type(predictor).__mro__ if kind in _PIECES), None)

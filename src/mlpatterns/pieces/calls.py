@@ -1,4 +1,4 @@
-"""How a piece calls its parts: with less time, several at once, for their health; and whose error it was."""
+"""How a piece calls its parts: with a shorter deadline, concurrently, for their health; and errors that name a part."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 
 log = logging.getLogger("mlpatterns")
 
-NOT_READY_RETRY = 1.0  # seconds after which a part that has not answered yet may have
+NOT_READY_RETRY = 1.0  # seconds after which a caller may try a part again that was not ready
 
 
 def error_within(part: str, error: BaseException, what: str = "stage") -> PredictionError:
-    """The error that the caller gets for an `error` of `part`: with the name of the part, without internals."""
+    """The error that the caller gets for an `error` of `part`: it names the part and hides internals."""
     if isinstance(error, PredictionError):
         return error.within(part)
     if isinstance(error, NotStarted):
@@ -37,14 +37,14 @@ def error_within(part: str, error: BaseException, what: str = "stage") -> Predic
 
 
 def answers_later(part: str, what: str = "stage") -> PredictionError:
-    """The error for a `part` that answered with a job id where its result is needed now."""
+    """The error for a `part` that answered with a job id although its result is needed now."""
     return InternalError(
         f"this {what} answers later, so its answer cannot be used now; queue the whole instead", stages=(part,)
     )
 
 
 def answer_of(name: str, answer: InferenceResponse, part: Predictor, context: Context) -> InferenceResponse:
-    """The answer of the chosen `part` as the answer of the whole `name`; it says which model answered."""
+    """The answer of the chosen `part` as the answer of the piece `name`; `described` has the metadata of the part."""
     return InferenceResponse(
         answer.outputs,
         name,
@@ -58,7 +58,7 @@ def answer_of(name: str, answer: InferenceResponse, part: Predictor, context: Co
 
 
 async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
-    """Returns when all tasks have ended; True if the caller was cancelled meanwhile, which `cancelling()` shows too."""
+    """Waits until all tasks have ended; True if the caller was cancelled meanwhile, which `cancelling()` shows too."""
     cancelled = False
     while pending := [task for task in tasks if not task.done()]:
         try:
@@ -69,7 +69,7 @@ async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
 
 
 class Answering(Protocol):
-    """What a call goes to: a predictor, or an object that calls one."""
+    """The target of a call: a predictor, or an object that calls one."""
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse: ...
 
@@ -80,17 +80,18 @@ PartCall = tuple[str, Answering, InferenceRequest]
 async def ask_all(
     calls: Sequence[PartCall], *, fail_fast: bool
 ) -> tuple[dict[str, InferenceResponse], dict[str, PredictionError]]:
-    """Calls every part in a task and a step of its own. It returns, or is cancelled, only when all tasks have ended.
+    """Calls every part in its own task and its own step of the context.
 
-    `asyncio.TaskGroup` does not fit: it cannot tell a part that raises CancelledError from one that was cancelled, and
-    it lets SystemExit out of the event loop.
+    It returns, or raises CancelledError, only when all tasks have ended. `asyncio.TaskGroup` is unsuitable: it cannot
+    distinguish a part that raises CancelledError from a part that was cancelled, and it lets SystemExit leave the event
+    loop.
 
     Args:
         calls: the name of each part, the part, and its request.
-        fail_fast: whether the first error cancels the other parts; a part that has not begun then never begins.
+        fail_fast: whether the first error cancels the other parts; a part that has not started by then never starts.
 
     Returns:
-        The answers by part, and the errors by part in the order in which they came.
+        The answers by part, and the errors by part in the order in which they occurred.
     """
     answers: dict[str, InferenceResponse] = {}
     errors: dict[str, PredictionError] = {}
@@ -118,7 +119,7 @@ async def ask_all(
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
-        if not (fail_fast and errors):  # else they are cancelled already, and a second time would cut their clean-up
+        if not (fail_fast and errors):  # after fail_fast, a second cancel would interrupt their clean-up
             cancel_all()
         await all_ended(tasks)
         raise
@@ -134,7 +135,7 @@ async def ask_within(
     """Calls `ask` with a deadline `seconds` from now, unless the request has an earlier one.
 
     Raises:
-        DeadlineExceeded: it took longer; its work has ended.
+        DeadlineExceeded: the call took longer; its work has ended.
         PredictionError: the error of `ask`.
     """
     if seconds is None:
@@ -153,7 +154,7 @@ async def ask_within(
 
 
 class PartHealth(Struct, frozen=True):
-    """``ok`` if the part can answer now, with all that it needs in other processes; else ``ng``."""
+    """``ok`` if the part, and all that it needs in other processes, can answer now; otherwise ``ng``."""
 
     health: Literal["ok", "ng"]
 

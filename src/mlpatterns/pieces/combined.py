@@ -1,4 +1,4 @@
-"""The metadata of a piece around several predictors, made of the metadata of its parts, which may come late."""
+"""The metadata of a piece around several predictors, made from the metadata of its parts, which may arrive late."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = logging.getLogger("mlpatterns")
 
 
 class CombinedMetadata:
-    """Makes the metadata of the whole anew when a part has new metadata.
+    """Makes the metadata of a piece, again whenever a part has new metadata.
 
     Args:
-        name: the name of the whole.
+        name: the name of the piece.
         parts: the predictors by name.
-        describe: makes the metadata of the whole of the metadata of the parts by name; raises CompositionError if the
-            parts do not fit.
+        describe: makes the metadata of the piece from the metadata of the parts by name; raises CompositionError if the
+            parts do not fit together.
     """
 
     def __init__(
@@ -36,15 +36,15 @@ class CombinedMetadata:
         self._told = ""
 
     def forget(self) -> None:
-        """Begins anew, for a new start."""
+        """Resets the state, for a new start of the piece."""
         self._known, self._told = None, ""
 
     def of_all(self) -> ModelMetadata:
-        """The metadata of the whole.
+        """The metadata of the piece.
 
         Raises:
             NotStarted: a part has no metadata yet.
-            CompositionError: the parts do not fit.
+            CompositionError: the parts do not fit together.
         """
         parts = [part.metadata for part in self._parts.values()]
         if self._known is None or any(a is not b for a, b in zip(self._known[0], parts, strict=True)):
@@ -52,10 +52,10 @@ class CombinedMetadata:
         return self._known[1]
 
     def once_ready(self) -> ModelMetadata:
-        """The metadata of the whole, after the start, when a CompositionError would come too late.
+        """The metadata of the piece, after the start, when it is too late for a CompositionError.
 
         Raises:
-            NotStarted: a part has no metadata yet, or the parts do not fit, which is logged once.
+            NotStarted: a part has no metadata yet, or the parts do not fit together, which is logged once.
         """
         try:
             return self.of_all()
@@ -67,17 +67,17 @@ class CombinedMetadata:
 
 
 def smallest_batch(parts: Iterable[ModelMetadata]) -> int | None:
-    """The rows that every one of `parts` takes in one request; None if none has a bound."""
+    """The most rows that every one of `parts` takes in one request; None if no part has a limit."""
     return min((part.max_batch_size for part in parts if part.max_batch_size is not None), default=None)
 
 
 def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
-    """The metadata of a whole in which any one of `parts` answers.
+    """The metadata of a piece in which any one of `parts` answers.
 
     Args:
-        name: the name of the whole.
+        name: the name of the piece.
         platform: its platform.
-        parts_are: what the parts are called in the error text, such as ``arms``.
+        parts_are: the word for the parts in the error text, such as ``arms``.
         parts: the metadata of the parts by name.
 
     Raises:
@@ -103,7 +103,7 @@ def require_same_inputs(name: str, parts: Mapping[str, ModelMetadata]) -> None:
     """Checks that all `parts` take the same inputs.
 
     Raises:
-        CompositionError: two of them do not.
+        CompositionError: two parts take different inputs.
     """
     (first_name, first), *others = parts.items()
     for other_name, part in others:

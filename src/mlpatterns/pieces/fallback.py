@@ -1,4 +1,4 @@
-"""Fallback: if a model fails, the next one answers in its place."""
+"""Fallback: if a model fails, another predictor answers instead."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ __all__ = ["Fallback"]
 
 @piece(lambda inner, _: Fallback(inner, inner), diagram="numbered")
 class Fallback(BasePredictor):
-    """Answers with `predictor`; if that fails, with the first of `rungs` that does not, e.g.
-    ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.
+    """Calls `predictor` and, if it fails, each of `rungs` in order until one succeeds.
+
+    For example: ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.
 
     Only faults lead to the next rung: INTERNAL, UNAVAILABLE, DEADLINE, and an open circuit breaker. A bad request stays
     a bad request, and a full queue stays OVERLOADED unless `on_overload` is set. The answer of a rung is marked as
     degraded and has the version and the identity of the rung. The note `fallback`, which the caller gets as
-    ``x-mlp-fallback``, names the rung. If all fail, the caller gets the first error. After the deadline there is no
-    time for a rung; `timeout` reserves some.
+    ``x-mlp-fallback``, names the rung. If all fail, the caller gets the first error. No rung is tried after the
+    deadline of the request; `timeout` reserves time for the rungs.
 
     Args:
-        predictor: is asked first.
+        predictor: is called first.
         rungs: predictors with the same inputs, outputs and labels, in the order in which they are tried.
         timeout: the seconds that the model may take before a rung is tried; by default all of the caller's time.
-        on_overload: whether a rung also answers if the model is only too busy.
-        name: by default that of `predictor`.
+        on_overload: whether a rung also answers if the model is only overloaded.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: at construction: there is no rung, or the timeout is not greater than 0; at the start: a rung
@@ -63,7 +64,7 @@ class Fallback(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """That of the model; while it has none, that of the first rung that has."""
+        """The metadata of the model; while it has none, that of the first rung that has some."""
         with suppress(NotStarted):
             return self._described.once_ready()
         for child in self.children.values():
@@ -77,11 +78,11 @@ class Fallback(BasePredictor):
         return self.metadata
 
     def identity(self) -> str | None:
-        """The model's: what a rung answers has its own, and is degraded, so that no cache keeps it."""
+        """The identity of the model. A rung's answer has its own identity and is degraded, so no cache keeps it."""
         return self.inner.identity()
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Ready if one of them is; the reason names what is wrong with the others."""
+        """Ready if the model or a rung is ready; the reason names what is wrong with the others."""
         whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
@@ -89,7 +90,7 @@ class Fallback(BasePredictor):
         self._path, self._clock = runtime.path, runtime.clock
         self._names: dict[int, tuple[ModelMetadata, ModelMetadata]] = {}
         self._described.forget()
-        with suppress(NotStarted):  # one that is elsewhere and not there yet
+        with suppress(NotStarted):  # a remote predictor may not be available yet
             self._described.of_all()
         self._answered = {
             key: runtime.metrics.counter(
@@ -121,7 +122,7 @@ class Fallback(BasePredictor):
             assert first is not None
             raise first
         finally:
-            del first  # it holds this frame, which would hold the request's tensors until the garbage collector comes
+            del first  # its traceback refers to this frame; the cycle would keep the tensors until garbage collection
 
     def _may_stand_in(self, error: Exception, request: InferenceRequest) -> bool:
         code = ended(error, request, self._clock)
@@ -139,7 +140,7 @@ class Fallback(BasePredictor):
         return replace(response, model_name=self.name, degraded=True, described=described)
 
     def _named(self, described: ModelMetadata) -> ModelMetadata:
-        """`described` under the name of the whole, made once."""
+        """`described` with the name of this piece; cached, so that the object stays the same."""
         if described.name == self.name:
             return described
         known = self._names.get(id(described))

@@ -1,4 +1,4 @@
-"""FanOut: one request goes to several predictors at once, and one answer is made of theirs."""
+"""FanOut: sends one request to several predictors at once, and makes one answer from theirs."""
 
 from __future__ import annotations
 
@@ -34,23 +34,25 @@ Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Output
 
 @piece(lambda inner, _: FanOut({"left": inner, "right": inner}))
 class FanOut(BasePredictor):
-    """Asks several predictors at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
+    """Calls several predictors at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
 
-    The query ``health/all`` gives the health of each part by name. The note `ms` of each part has its milliseconds.
+    The query ``health/all`` gives the health of each part by name. The note `ms` of each part has its duration in
+    milliseconds.
 
     Args:
         parts: the predictors by name; all take the same inputs.
-        combine: makes the outputs of the answers of the parts; by default all outputs are given, as ``part.output``.
+        combine: makes the outputs from the answers of the parts; by default the answer has all outputs of the parts,
+            named ``part.output``.
         on_failure: ``fail``: the first error cancels the other parts and is raised. ``partial``: the answer is made of
             the parts that succeeded; it is marked as degraded, and its parameter ``missing`` names the others.
         outputs: the outputs that `combine` makes.
-        primary_output: the output that the simple API answers with; by default the first.
+        primary_output: the output that the simple API returns; by default the first.
         labels: the class names of the primary output.
-        digest: a digest of what `combine` does; without it the whole has no identity.
+        digest: a digest of what `combine` does; without it a FanOut with `combine` has no identity.
 
     Raises:
-        CompositionError: at the start: the parts do not take the same inputs. If a remote part answers only later, the
-            error is logged, and the whole is not ready until the parts fit.
+        CompositionError: at the start: the parts do not take the same inputs. If a remote part is available only later,
+            the error is logged, and the FanOut is not ready until the parts fit.
         PredictionError: the error of a part, with its name.
     """
 
@@ -77,7 +79,7 @@ class FanOut(BasePredictor):
         self.operations = (health_all(self.children),)
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Ready if all parts are; with ``partial``, if one is."""
+        """Ready if all parts are ready; with ``partial``, if at least one part is."""
         whole = super().overall_health(below)
         some = self.on_failure == "partial" and any(health.ready for health in below)
         return Health(whole.ready or some, whole.reason)
@@ -92,7 +94,7 @@ class FanOut(BasePredictor):
     async def start(self, runtime: Runtime) -> None:
         self._path = runtime.path
         self._described.forget()
-        with suppress(NotStarted):  # a remote part that is not there yet
+        with suppress(NotStarted):  # a remote part may not be available yet
             self._described.of_all()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -108,7 +110,7 @@ class FanOut(BasePredictor):
         came: Mapping[str, InferenceResponse],
         errors: Mapping[str, PredictionError],
     ) -> InferenceResponse:
-        """One answer made of the answers that came, in the order of the parts."""
+        """One answer, made from the answers that arrived, in the order of the parts."""
         answers: dict[str, InferenceResponse] = {}
         identities, degraded = [], bool(errors)
         for name, part in self.children.items():
@@ -119,7 +121,7 @@ class FanOut(BasePredictor):
                 if answer.status == "accepted":
                     raise answers_later(name, "part")
             else:
-                identities.append(part.identity())  # not asked, so it had no part in the answer; or it is missing
+                identities.append(part.identity())  # the part was not called, or it failed
         return InferenceResponse(
             _all_outputs(answers) if self.combine is None else await self._combined(answers, request.outputs),
             self.name,
@@ -136,7 +138,7 @@ class FanOut(BasePredictor):
         return combined_identity("fan_out", self.digest or "", *self.children, *identities)
 
     def _calls(self, request: InferenceRequest) -> list[PartCall]:
-        """Every part with its request: the same request, but for the outputs, which have other names inside."""
+        """Every part with its request: the same request except for the outputs, which have other names in the parts."""
         if not request.outputs:
             return [(name, part, request) for name, part in self.children.items()]
         if self.combine is not None:

@@ -1,4 +1,4 @@
-"""Single flight: work in progress by key, done once for all callers who want its result."""
+"""Single flight: work in progress by key, which runs once for all callers who want its result."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ T = TypeVar("T")
 
 
 class Failed:
-    """The error in place of a result. Each caller who waits gets a copy, since a traceback grows on each that is
-    raised.
+    """The error in place of a result.
+
+    Each waiting caller gets a copy, because every raise extends the traceback of the error object.
     """
 
     __slots__ = ("error",)
@@ -35,9 +36,9 @@ class Flight(Generic[T]):
     """One piece of work.
 
     Attributes:
-        deadline: the latest deadline of the callers who wait; None if one of them has none. Work that passes its
-            deadline on takes it when it begins. A caller with more time asks again if the work was too late.
-        notes: the notes of the work, for all callers, however it ends.
+        deadline: the latest deadline of the waiting callers; None if one of them has none. Work that passes the
+            deadline on reads it when it begins. If the work times out, a caller with a later deadline starts it again.
+        notes: the notes of the work, for all callers, whether it succeeds or fails.
     """
 
     __slots__ = ("deadline", "notes", "task", "waiters", "work_deadline")
@@ -64,9 +65,11 @@ class Flight(Generic[T]):
 
 
 class Flights(Generic[T]):
-    """All work in progress, by key. Each piece runs in a task of its own, so a caller who is cancelled or runs out of
-    time does not end it for the others. When the last caller has left, the work is cancelled, and that caller waits
-    until it has truly ended, so that it is counted right.
+    """All work in progress, by key.
+
+    Each piece of work runs in its own task, so a caller who is cancelled or runs out of time does not end it for the
+    others. When the last caller leaves, the work is cancelled, and this caller waits until the work has really ended,
+    so that the work is counted correctly.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -85,16 +88,16 @@ class Flights(Generic[T]):
         deadline: float | None,
         notes: list[Note] | None = None,
     ) -> tuple[T, bool]:
-        """The result of the work `key`, and whether it was in progress already. If not, `work` begins.
+        """The result of the work for `key`, and whether it was already in progress. If it was not, `work` begins.
 
         Args:
             key: equal for callers who can share a result.
-            work: makes the result; it gets the flight, with deadline and notes.
+            work: makes the result; it gets the flight, which has the deadline and the notes.
             deadline: the caller's own, in seconds of the monotonic clock, or None.
             notes: the list that gets the notes of the work.
 
         Raises:
-            DeadlineExceeded: the time of this caller is over.
+            DeadlineExceeded: the deadline of this caller has passed.
             Exception: the error of the work, as a new object for each caller.
         """
         while True:
@@ -116,14 +119,14 @@ class Flights(Generic[T]):
                 raise _another(outcome.error)
 
     async def stop(self) -> None:
-        """Cancels all work; callers who wait get UNAVAILABLE."""
+        """Cancels all work; waiting callers get UNAVAILABLE."""
         self._stopping = True
         flights = dict(self._under_way)
         for flight in flights.values():
             flight.task.cancel()
         await all_ended([flight.task for flight in flights.values()])
         for key, flight in flights.items():
-            self._land(key, flight, self._cancelled())  # those that had not even begun could not do it themselves
+            self._land(key, flight, self._cancelled())  # a task cancelled before its first step cannot do it
 
     def _begin(
         self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]], deadline: float | None
@@ -158,14 +161,14 @@ class Flights(Generic[T]):
         flight.waiters.clear()
 
     def _cancelled(self) -> Failed:
-        """The error for callers who wait for work that was cancelled."""
+        """The error for the callers of work that was cancelled."""
         if self._stopping:
             return Failed(Unavailable("the server is stopping", retry_after=1))
         return Failed(InternalError("the work cancelled itself"))
 
     async def _landing(self, key: str, flight: Flight[T], left: float | None) -> T | Failed:
         waiter: asyncio.Future[T | Failed] = self._loop.create_future()
-        # The loop's own timer, because a waiter that needed a task to time it would cost more than the wait.
+        # The loop's timer, because a task that times the waiter would cost more than the wait.
         timer = None if left is None else self._loop.call_later(left, _expire, waiter)
         flight.waiters.add(waiter)
         try:
@@ -178,11 +181,11 @@ class Flights(Generic[T]):
         finally:
             if timer is not None:
                 timer.cancel()
-            del waiter  # it may hold the error that holds this frame: a circle, which only the collector would end
+            del waiter  # it may refer to the error, whose traceback refers to this frame: breaks the reference cycle
 
     async def _abandon(self, key: str, flight: Flight[T]) -> None:
         if self._under_way.get(key) is flight:
-            del self._under_way[key]  # first, so that nobody joins what is about to end
+            del self._under_way[key]  # first, so that no caller joins work that is about to end
         flight.task.cancel()
         if await all_ended([flight.task]):
             raise asyncio.CancelledError
@@ -198,7 +201,7 @@ def _is_late(error: BaseException) -> bool:
 
 
 def _another(error: BaseException) -> BaseException:
-    """A copy of the error, since a traceback grows on each object that is raised."""
-    made = type(error).__new__(type(error), *error.args)  # not through __init__: a subclass may have its own
+    """A copy of the error, because every raise extends the traceback of the error object."""
+    made = type(error).__new__(type(error), *error.args)  # a subclass may have another __init__
     made.__dict__.update(error.__dict__)
     return made

@@ -16,22 +16,22 @@ __all__ = ["combined_identity", "has_metadata", "refuse_callers", "require_ident
 
 @lru_cache(maxsize=256)  # each answer needs it, and it stays the same until a model changes
 def combined_identity(kind: str, *identities: str | None) -> str | None:
-    """The SHA-256 of `kind` and of all `identities` in their order, in hex; None if one of them is None."""
+    """The SHA-256 of `kind` and all `identities`, in order, as hex; None if one of the identities is None."""
     if None in identities:
         return None
     return hashlib.sha256(json.dumps([kind, *identities]).encode()).hexdigest()
 
 
 def require_identity(piece: str, inner: Predictor) -> bool:
-    """Whether `inner` has an identity. False if it may still get one: a remote part has not answered yet.
+    """Whether `inner` has an identity. False if it may still get one, because a remote part has not answered yet.
 
-    Call it when everything below `piece` has started.
+    Call it after everything below `piece` has started.
 
     Args:
         piece: the class name of the piece that needs the identity, for the error text.
 
     Raises:
-        CompositionError: `inner` can never have an identity; the sentence says where to put `piece` instead.
+        CompositionError: `inner` can never have an identity; the error text says where to put `piece` instead.
     """
     refuse_callers(piece, inner)
     if inner.identity() is not None:
@@ -43,7 +43,7 @@ def require_identity(piece: str, inner: Predictor) -> bool:
 
 
 def refuse_callers(piece: str, inner: Predictor) -> None:
-    """Checks that one call of `inner` may serve several callers.
+    """Checks that one call to `inner` may serve several callers.
 
     Raises:
         CompositionError: the answer of `inner` depends on the caller.
@@ -56,7 +56,7 @@ def refuse_callers(piece: str, inner: Predictor) -> None:
 
 
 def _origins(predictor: Predictor) -> Iterator[Predictor]:
-    """The predictors where the identity is lost: they have none, but all their children have one."""
+    """The predictors that cause the lack of an identity: they have none, but all their children have one."""
     without = [child for child in predictor.children.values() if child.identity() is None]
     for child in without:
         yield from _origins(child)
@@ -65,7 +65,7 @@ def _origins(predictor: Predictor) -> Iterator[Predictor]:
 
 
 def has_metadata(predictor: Predictor) -> bool:
-    """Whether `predictor` has metadata now: a JobQueue, for one, has them once its worker has described the model."""
+    """Whether `predictor` has metadata now; a JobQueue, for example, has none until a worker has reported it."""
     try:
         _ = predictor.metadata
     except NotStarted:

@@ -1,4 +1,4 @@
-"""Limit: how many requests run at once, and how many may wait."""
+"""Limit: limits how many requests run at once, and how many may wait."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Waiter = asyncio.Future[None]
 
 @piece(lambda inner, _: Limit(inner, max_concurrency=2, max_queue=1000))
 class Limit(Wrapper):
-    """Bounds the number of requests inside `predictor`, in this process.
+    """Limits the number of requests that run in `predictor` at once, in this process.
 
-    A request holds its slot until its work has truly ended: if a caller is cancelled while a thread still computes, the
-    slot stays taken. Waiting requests are served in order.
+    A request holds its slot until its work has really ended: if a caller is cancelled while a thread still computes,
+    the slot stays taken. Waiting requests are served in order.
 
     Args:
         predictor: the predictor that is protected.
-        max_concurrency: requests inside at once, at least 1.
-        max_queue: requests that may wait; one more is refused.
+        max_concurrency: the number of requests that run at once, at least 1.
+        max_queue: the number of requests that may wait; further requests are refused.
         retry_after: the seconds after which a refused caller should try again.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         Overloaded: all slots are taken and the queue is full.
@@ -54,7 +54,7 @@ class Limit(Wrapper):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is inside or waits."""
+        """Whether a request runs or waits."""
         return self._taken > 0 or bool(self._waiting)
 
     async def start(self, runtime: Runtime) -> None:
@@ -101,7 +101,7 @@ class Limit(Wrapper):
         if left is not None and left <= 0:
             raise DeadlineExceeded
         waiter: Waiter = self._loop.create_future()
-        # The loop's own timer, because a waiter that needed a task to time it would cost more than the wait.
+        # The loop's timer, because a task that times the waiter would cost more than the wait.
         timer = None if left is None else self._loop.call_later(left, _expire, waiter)
         self._waiting.append(waiter)
         self._queued.inc()
@@ -117,7 +117,7 @@ class Limit(Wrapper):
 
     def _give_up(self, waiter: Waiter) -> None:
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self._leave()  # it was handed a slot at the very moment it was cancelled: the next one gets it
+            self._leave()  # it got a slot just when it was cancelled: pass the slot on
         elif waiter in self._waiting:
             self._waiting.remove(waiter)
             self._queued.inc(-1.0)

@@ -1,4 +1,4 @@
-"""Monitor: whether the requests and answers of a model still look like its training data."""
+"""Monitor: checks whether the requests and answers of a model still resemble its training data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AT_ONCE = Hysteresis(1, 1, 1)
 
 
 class DriftQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The last `limit` windows, of one version or of all."""
+    """The last `limit` windows of one version, or of all versions."""
 
     version: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
@@ -39,34 +39,34 @@ class DriftWindows(Struct, frozen=True):
 
 @piece(lambda inner, _: Monitor(inner, log="memory://"))
 class Monitor(Wrapper):
-    """Passes requests to `predictor`; a program beside it reads the logged predictions in windows, by version, and
-    compares each window with the profile of the version.
+    """Passes requests to `predictor`, while a program compares windows of logged predictions with a profile.
 
-    It reads the log of the PredictionLog inside `predictor`, or of the one at `path`. Tests, probes, mirrored requests
-    and failed predictions are left out. Alerts go to the log, to metrics and, if the setting `alert_url` is set, to a
-    webhook. The query `drift` gives the last windows.
+    Each version of the model has its own windows and profile. The program reads the log of the PredictionLog inside
+    `predictor`, or of the one at `path`. It leaves out tests, probes, mirrored requests and failed predictions. Alerts
+    go to the log, to metrics and, if the setting `alert_url` is set, to a webhook. The query `drift` gives the last
+    windows.
 
     Args:
         predictor: contains the PredictionLog whose records are read.
-        profiles: where profiles come from, such as `ModelProfiles`; by default the first window of each version is the
-            profile of the next ones.
-        fields: the names of the columns, for an input with as many; by default those of `profiles`.
+        profiles: the source of the profiles, such as `ModelProfiles`; by default the first window of each version is
+            the profile for its later windows.
+        fields: the names of the columns, for an input with as many columns; by default those of `profiles`.
         ignore: columns that are not tested, such as those that the log redacts.
         rules: ``tests`` compares each window with the profile by calibrated tests; ``limits`` compares means and the
             share of outliers with fixed limits, as ml-system-in-actions does.
         thresholds, limits: the parameters of these rules.
-        hysteresis: when an alert begins and ends: by default after 2 of 3 windows with a finding, and after 3 without;
-            with ``limits`` at once.
-        interval: the least seconds of a window; windows do not overlap.
-        min_rows: the least rows of a window; by default 100, with ``limits`` 1.
-        max_rows: of a larger window a random sample is tested.
+        hysteresis: when an alert begins and ends. By default it begins after 2 of 3 windows with a finding, and ends
+            after 3 windows without one; with ``limits`` it begins and ends at once.
+        interval: the minimum length of a window in seconds; windows do not overlap.
+        min_rows: the minimum number of rows in a window; by default 100, with ``limits`` 1.
+        max_rows: the maximum number of rows that are tested; from a larger window a random sample is taken.
         outliers: the output that says whether a row is an outlier.
-        labels: the name of the feedback that is a true label.
-        answer: the output that true labels are compared with; by default ``probabilities``, else ``label``, else the
-            first.
-        log, store: URLs of the LogStore that is read and of the MonitorStore; by default the settings `log`, `monitor`.
+        labels: the name of the feedback that has the true label.
+        answer: the output that is compared with true labels; by default ``probabilities``, otherwise ``label``,
+            otherwise the first.
+        log, store: URLs of the LogStore to read and of the MonitorStore; by default the settings `log`, `monitor`.
         path: the path of the PredictionLog, if it is not inside `predictor`.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

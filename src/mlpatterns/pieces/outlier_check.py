@@ -1,4 +1,4 @@
-"""OutlierCheck: each answer says whether its row is unlike the rows that the model was trained on."""
+"""OutlierCheck: adds to each answer whether its row differs from the rows that the model was trained on."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ NAMES = tuple(spec.name for spec in ADDED)
 
 @piece(lambda inner, other: OutlierCheck(inner, detector=other))
 class OutlierCheck(BasePredictor):
-    """Asks `predictor` together with a `detector` of outliers; both take the same inputs.
+    """Calls `predictor` together with a `detector` of outliers; both take the same inputs.
 
     The answer gets two more outputs: ``outlier_score``, FP32 [rows], the primary output of the detector, where a lower
-    score means less usual; and ``is_outlier``, BOOL [rows], whether the score is below the threshold or NaN. They
-    replace outputs of these names. The notes `ms` of the parts `model` and `outlier` have their milliseconds. If the
-    caller does not ask for ``is_outlier``, it becomes a note.
+    score means a less usual row; and ``is_outlier``, BOOL [rows], whether the score is below the threshold or NaN. They
+    replace outputs with the same names. The notes `ms` of the parts `model` and `outlier` have their durations in
+    milliseconds. If the caller does not request ``is_outlier``, it becomes a note.
 
     Args:
         predictor: the model.
-        detector: its primary output has one score a row, lower for a less usual row; it takes the same inputs.
-        threshold: by default the setting `outlier_lower_threshold`.
-        name: by default that of `predictor`.
+        detector: takes the same inputs; its primary output has one score for each row, lower for a less usual row.
+        threshold: a row with a lower score is an outlier; by default the setting `outlier_lower_threshold`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: at the start: the detector takes other inputs.
@@ -51,7 +51,7 @@ class OutlierCheck(BasePredictor):
     ) -> None:
         super().__init__(name or name_of(predictor), {MODEL: predictor, OUTLIER: detector})
         self.predictor, self.detector, self.threshold = predictor, detector, threshold
-        self._threshold = 0.0  # until it starts, if it is that of the settings
+        self._threshold = 0.0  # until the start reads the settings, if no threshold is given
         self._described = CombinedMetadata(self.name, self.children, self._describe)
 
     @property
@@ -65,7 +65,7 @@ class OutlierCheck(BasePredictor):
         self._path = runtime.path
         self._threshold = runtime.settings.outlier_lower_threshold if self.threshold is None else self.threshold
         self._described.forget()
-        with suppress(NotStarted):  # a remote part that is not there yet
+        with suppress(NotStarted):  # a remote part may not be available yet
             self._described.of_all()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -73,7 +73,7 @@ class OutlierCheck(BasePredictor):
         score = self.detector.metadata.primary_output
         asked = tuple(name for name in request.outputs if name not in NAMES)
         if request.outputs and not asked:
-            asked = (self.predictor.metadata.primary_output,)  # whose answer says which version it is of
+            asked = (self.predictor.metadata.primary_output,)  # its answer has the model version
         questions = [
             (MODEL, self.predictor, replace(request, outputs=asked)),
             (OUTLIER, self.detector, replace(request, outputs=(score,))),
@@ -87,7 +87,7 @@ class OutlierCheck(BasePredictor):
         answer, found = answers[MODEL], answers[OUTLIER]
         judged = self._judged_rows(found.outputs[score], answer.outputs)
         outputs = {**answer.outputs, **judged}
-        if request.outputs and FLAG not in request.outputs:  # who reads the log wants to know it nevertheless
+        if request.outputs and FLAG not in request.outputs:  # the log needs it even so
             request.context.note(FLAG, judged[FLAG].tolist())
         return replace(
             answer,

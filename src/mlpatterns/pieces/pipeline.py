@@ -1,4 +1,4 @@
-"""Pipeline: stages one after the other; the outputs of one are the inputs of the next."""
+"""Pipeline: runs stages one after another; the outputs of each stage are the inputs of the next."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ __all__ = ["Pipeline"]
 class Pipeline(BasePredictor):
     """Runs stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
 
-    A stage takes the outputs of the stage before it by name, if these have all its input names. Otherwise a stage with
-    one input takes the only output or the primary output, whatever its name is. Only the last stage is asked for the
-    outputs that the caller wants. The note `ms` of each stage has its milliseconds.
+    A stage takes the outputs of the stage before it by name, if these include all its input names. Otherwise a stage
+    with one input takes the only output or the primary output, whatever its name is. The outputs that the caller
+    requests are those of the last stage. The note `ms` of each stage has its duration in milliseconds.
 
     Args:
         stages: at least one, in the order in which they run.
-        tells_health: offer the query ``health/all``, the health of each stage by name: for stages in other processes.
+        tells_health: whether to offer the query ``health/all`` with the health of each stage by name, for stages in
+            other processes.
 
     Raises:
-        CompositionError: at the start: two stages do not fit. If a remote stage answers only later, the error is
-            logged, and the whole is not ready until the stages fit.
+        CompositionError: at the start: two stages do not fit together. If a remote stage is available only later, the
+            error is logged, and the Pipeline is not ready until the stages fit.
         PredictionError: the error of a stage, with its name.
     """
 
@@ -65,7 +66,7 @@ class Pipeline(BasePredictor):
         self._links = {}
         stages = list(self.children.items())
         for (_, stage), (name, following) in pairwise(stages):
-            with suppress(NotStarted):  # a remote stage that is not there yet: its first request links it
+            with suppress(NotStarted):  # a remote stage may not be available yet; the first request links it
                 self._links[name] = _link(stage.metadata, following.metadata)
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -82,7 +83,7 @@ class Pipeline(BasePredictor):
     async def _prepare(
         self, request: InferenceRequest, context: Context
     ) -> tuple[InferenceRequest, list[InferenceResponse]]:
-        """What the last stage is asked, and what those before it answered."""
+        """Runs all stages but the last; returns the request for the last stage, and the answers of the others."""
         answers: list[InferenceResponse] = []
         if not self._early:
             return request, answers
@@ -119,7 +120,7 @@ class Pipeline(BasePredictor):
             raise InternalError(f"this stage gave no output {error}", stages=(name,)) from error
 
     def _whole(self, before: Sequence[InferenceResponse], answer: InferenceResponse) -> InferenceResponse:
-        """The last answer as the pipeline's own."""
+        """The answer of the last stage as the answer of the pipeline."""
         return InferenceResponse(
             answer.outputs,
             self.name,
@@ -127,7 +128,7 @@ class Pipeline(BasePredictor):
             combined_identity("pipeline", *[early.identity for early in before], answer.identity),
             answer.parameters,
             answer.status,
-            answer.degraded or any([early.degraded for early in before]),  # noqa: C419 - a list is the faster one
+            answer.degraded or any([early.degraded for early in before]),  # noqa: C419 - a list is faster
             answer.described,
         )
 
@@ -143,7 +144,7 @@ def _ask(request: InferenceRequest, inputs: Mapping[str, Array], outputs: tuple[
 
 
 def _names(stages: Sequence[Predictor]) -> list[str]:
-    """The stages' names; a repeated one gets _2, _3."""
+    """The names of the stages; repeated names get the suffixes _2, _3."""
     names: list[str] = []
     for stage in stages:
         name, count = name_of(stage), 1
@@ -155,7 +156,7 @@ def _names(stages: Sequence[Predictor]) -> list[str]:
 
 
 def _link(stage: ModelMetadata, following: ModelMetadata) -> tuple[tuple[str, str], ...]:
-    """Which output of `stage` becomes which input of `following`."""
+    """The pairs of an output of `stage` and the input of `following` that it becomes."""
     outputs = {spec.name: spec for spec in stage.outputs}
     wanted = following.inputs
     if all(spec.name in outputs for spec in wanted):

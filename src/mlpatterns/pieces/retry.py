@@ -1,4 +1,4 @@
-"""Retry: a request that failed for a moment is repeated, within a budget and before its deadline."""
+"""Retry: repeats a request after a temporary failure, within a budget and before its deadline."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Repeater", "Retry", "RetryBudget"]
 
-BASE, MOST = 0.025, 0.25  # seconds between two attempts: the first, and the longest
+BASE, MOST = 0.025, 0.25  # seconds between two attempts: the first and the longest pause
 
-Passing = Unavailable | NotStarted  # what may be over at the next attempt
+Passing = Unavailable | NotStarted  # errors that may be gone at the next attempt
 
 
 class RetryBudget:
-    """How many repetitions may run at once: a share of all requests that run. So a model that is down does not get
-    twice the requests of a model that is up (the retry budget of Envoy).
+    """Limits how many repetitions may run at once to a share of all running requests (the retry budget of Envoy).
+
+    Without it, a model that is down would get a multiple of the requests that it gets when it is up.
 
     Args:
-        percent: of the requests that run.
-        least: repetitions that may run however few requests there are.
+        percent: the share of the running requests that may be repetitions, in percent.
+        least: the number of repetitions that may always run, however few requests there are.
 
     Attributes:
-        requests, retries: those that run now.
+        requests, retries: the numbers of requests, including repetitions, and of repetitions that run now.
     """
 
     def __init__(self, percent: float = 20.0, least: int = 3) -> None:
@@ -39,10 +40,11 @@ class RetryBudget:
 
 
 class Repeater:
-    """Asks a predictor again, for a piece; see `Retry`.
+    """Repeats the requests of a piece to a predictor; see `Retry`.
 
     Args:
-        base: seconds before the first repetition, at most; `most`, before any.
+        base: the longest random pause before the first repetition, in seconds.
+        most: the longest pause before any repetition, in seconds.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Repeater:
         )
 
     async def ask(self, request: InferenceRequest, retries: int) -> InferenceResponse:
-        """The answer of the predictor, after `retries` repetitions at most.
+        """The answer of the predictor, after at most `retries` repetitions.
 
         Raises:
             PredictionError, NotStarted: the error of the last attempt.
@@ -100,7 +102,7 @@ class Repeater:
     def _wait(self, number: int, error: Passing) -> float:
         most = min(self._most, self._base * 2 ** (number - 1))
         told = 0.0 if isinstance(error, NotStarted) else error.retry_after or 0.0
-        return max(told, random.uniform(0, most))  # noqa: S311 - so that many do not come back at once
+        return max(told, random.uniform(0, most))  # noqa: S311 - jitter, so that clients do not retry in step
 
     def _may_repeat(self, request: InferenceRequest, error: Passing, wait: float) -> bool:
         if isinstance(error, CircuitOpen) or wait > self._most:
@@ -110,11 +112,11 @@ class Repeater:
         return not self._queues(request)
 
     def _queues(self, request: InferenceRequest) -> bool:
-        """Whether what is below answers with the id of a job."""
+        """Whether the predictor answers with the id of a job."""
         try:
             outputs = self.inner.describe(request.context).outputs
         except NotStarted:
-            return False  # nothing that could have accepted the request
+            return False  # without metadata, it cannot have accepted the request
         return any(spec.name == "job_id" for spec in outputs)
 
 
@@ -122,23 +124,23 @@ class Repeater:
 class Retry(Wrapper):
     """Repeats a request if `predictor` was UNAVAILABLE.
 
-    Only this error is repeated, since only there a repetition is safe and may help: an INTERNAL error would come again,
-    a full queue would grow, nobody waits after a DEADLINE, and an open circuit breaker says that the model needs a
-    pause. A request that a queue may have accepted is not repeated either, since it would be done twice. The note
-    `retries`, which the caller gets as ``x-mlp-retries``, has the number of repetitions.
+    Requests are repeated only after this error, because only then a repetition is safe and may help. An INTERNAL error
+    would occur again, a full queue would grow, nobody waits after a DEADLINE, and an open circuit breaker means that
+    the model needs a pause. A request that a queue may have accepted is not repeated either, because it would run
+    twice. The note `retries`, which the caller gets as ``x-mlp-retries``, has the number of repetitions.
 
-    The pause before a repetition is random, below `base_interval` at first; the bound doubles each time up to
-    `max_interval`. If the error has a longer `retry_after`, the pause is that long. If the pause would be longer than
-    `max_interval`, would end after the deadline, or the budget of this worker is used up, the caller gets the error.
-    The names are those of Envoy.
+    The pause before a repetition is random. Its upper bound is `base_interval` at first and doubles each time, up to
+    `max_interval`. If the error has a longer `retry_after`, the pause is that long. The caller gets the error if the
+    pause would be longer than `max_interval` or end after the deadline, or if the budget of this worker is used up. The
+    names are those of Envoy.
 
     Args:
         predictor: answers the requests.
-        num_retries: the most repetitions of one request.
+        num_retries: the maximum number of repetitions of one request.
         budget_percent: the share of the running requests that may be repetitions, in percent.
-        min_retry_concurrency: repetitions that may run however few requests there are.
-        base_interval, max_interval: seconds.
-        name: by default that of `predictor`.
+        min_retry_concurrency: the number of repetitions that may always run, however few requests there are.
+        base_interval, max_interval: the bounds of the pauses before the first and before any repetition, in seconds.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

@@ -1,4 +1,4 @@
-"""SyncAsync: a fast model answers now, and a better one answers later, as a job."""
+"""SyncAsync: a fast model answers now, and a better model answers later, in a job."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ NO_JOB = b""
 
 @piece(lambda inner, other: SyncAsync(inner, other), answers_later=True)
 class SyncAsync(BasePredictor):
-    """Answers as `fast` does, with one more output: `job_id`, the id of the job that `slow`, a JobQueue, made of the
-    request.
+    """Returns the answer of `fast`, and queues the request with `slow`; the output `job_id` has the id of the job.
 
-    If `fast` fails, there is no job, and its error is raised. If `slow` does not take the request, the answer of `fast`
-    comes all the same; it is marked as degraded, its `job_id` is empty, and the log says why.
+    If `fast` fails, there is no job, and its error is raised. If `slow` does not accept the request, the caller still
+    gets the answer of `fast`; it is marked as degraded, its `job_id` is empty, and the log has the reason.
 
     Args:
         fast: answers now.
         slow: takes the same inputs and answers later: a JobQueue, or a Service with one.
 
     Raises:
-        CompositionError: at construction: both have the same name. NotStarted has this cause later: `fast` has an
-            output `job_id` itself.
+        CompositionError: at construction: both have the same name.
+        NotStarted: `fast` has no metadata yet, or has an output `job_id` itself.
     """
 
     depends_on_caller = True
@@ -53,7 +52,7 @@ class SyncAsync(BasePredictor):
         super().__init__(name, parts)
         self.fast, self.slow = fast, slow
         self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, str], self._health),)
-        self._described: tuple[ModelMetadata, ModelMetadata] | None = None  # of `fast`, and of this
+        self._described: tuple[ModelMetadata, ModelMetadata] | None = None  # the metadata of `fast`, and of this piece
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -106,7 +105,7 @@ class SyncAsync(BasePredictor):
         )  # fmt: skip
 
     async def _queued(self, request: InferenceRequest) -> bytes:
-        """The id of the job, or nothing if there is none."""
+        """The id of the job, or empty bytes if there is none."""
         try:
             queued = await self.slow.predict(request)
             if queued.status == "accepted":
@@ -125,7 +124,7 @@ class SyncAsync(BasePredictor):
         return NO_JOB
 
     def _say(self, why: str) -> None:
-        """Logs each reason once, not once a request."""
+        """Logs each reason once, not for every request."""
         if why != self._said:
             self._said = why
             log.warning(
@@ -133,7 +132,7 @@ class SyncAsync(BasePredictor):
             )
 
     def _as_fast(self, fast: Health, slow: Health) -> Health:
-        """Ready while `fast` is; the reason also says why `slow` is not."""
+        """Ready if `fast` is ready; the reason also names what is wrong with `slow`."""
         health = self.overall_health([fast])
         reasons: Mapping[str, None] = dict.fromkeys(reason for reason in (health.reason, slow.reason) if reason)
         return Health(health.ready, "; ".join(reasons))

@@ -1,1 +1,1 @@
-"""BatchJob: a table predicted beside the requests, and the routes of its rows."""
+"""BatchJob: predicts the rows of a table in the background, and offers operations on these rows."""

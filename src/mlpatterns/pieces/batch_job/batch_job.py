@@ -41,7 +41,7 @@ class BatchState(Struct, frozen=True):
 
 
 class RunCommand(Struct, frozen=True, forbid_unknown_fields=True):
-    """`restart`: begin anew, whatever an unfinished run did."""
+    """`restart`: delete earlier results and start over, whatever an earlier run did."""
 
     restart: bool = False
 
@@ -54,27 +54,27 @@ class FailuresQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 @piece(lambda inner, _: BatchJob(inner))
 class BatchJob(Wrapper):
-    """Passes requests to `predictor`; a program beside it predicts the rows of `source` into `sink`.
+    """Passes requests to `predictor`, while a program predicts the rows of `source` and writes the results to `sink`.
 
-    The program runs at the start of the app, then at the times of `cron` and at each command `batch/run`. It reads,
-    predicts and writes pages at the same time, in constant memory. A run that was killed continues where it was, and
-    each row is written once. A row that the model refuses goes to a table or a file of errors.
+    The program runs when the app starts, at the times of `cron`, and after each command `batch/run`. It reads, predicts
+    and writes pages concurrently, in constant memory. A run that was killed continues where it stopped, and each row is
+    written once. A row that the model refuses goes to a table or a file of errors.
 
-    `BatchInputs` and `BatchOutputs` in `programs/` describe how columns become inputs, and outputs columns.
+    `BatchInputs` and `BatchOutputs` in `programs/` describe how columns become inputs, and how outputs become columns.
 
     Args:
         predictor: predicts the rows, and answers requests.
         source: the URL of a BatchSource, or a path that ends with `.csv` or `.parquet`; by default the setting `batch`.
         sink: the URL or path of a BatchSink. None writes the predictions as JSON into the column `prediction` of the
-            source, a table; rows with a prediction are done.
-        where: which rows: ``species = 'setosa' and petal_length > 1.5``.
-        cron: five fields, in UTC.
-        rows: makes the first rows, a list of inputs, of the metadata of the model, if the table does not exist and is
-            predicted in place. A model of several inputs needs a table of your own.
-        batch_rows: the rows of one call of the model; by default the run finds the best number in its first second.
-        restart: whether the first run begins anew.
-        report: is called after each page.
-        name: by default that of `predictor`.
+            source, which must be a table; rows that already have a prediction are skipped.
+        where: the condition that selects rows, e.g. ``species = 'setosa' and petal_length > 1.5``.
+        cron: a cron expression of five fields, in UTC.
+        rows: makes the initial rows, a list of inputs, from the metadata of the model. It is called if the table is
+            predicted in place and does not exist. A model with several inputs needs an existing table.
+        batch_rows: the rows in one call to the model; by default the run finds the best number in its first second.
+        restart: whether the first run deletes earlier results and starts over, whatever an earlier run did.
+        report: a function that is called after each page.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: `rows` is given for a table that is not predicted in place, or `batch_rows` is less than 1.
@@ -135,7 +135,7 @@ class BatchJob(Wrapper):
                 runtime.keep("make the table", self._fill_if_started)
 
     async def _fill(self) -> None:
-        """Makes the table if it does not exist; the model must be ready."""
+        """Creates the table if it does not exist; the model must be ready."""
         assert self.rows is not None
         described = self.inner.metadata
         if len(described.inputs) > 1:
@@ -144,7 +144,7 @@ class BatchJob(Wrapper):
             await self._table.fill(self.rows(described))
 
     async def _require_table(self, described: ModelMetadata) -> None:
-        """The table that is made has one column for whole rows, which no model of several inputs can read."""
+        """Checks that the table exists. A created table has a single input column, too few for several inputs."""
         try:
             await self._rows.shape()
         except UnknownName as error:
@@ -155,7 +155,7 @@ class BatchJob(Wrapper):
             ) from error
 
     async def _fill_if_started(self) -> None:
-        """Makes the table if the model runs in this process; otherwise the program does."""
+        """Creates the table if the model is ready in this process; otherwise the program creates it."""
         try:
             await self._fill()
         except NotStarted:
@@ -175,7 +175,7 @@ class BatchJob(Wrapper):
             return await self._sink.failures(max(0, min(query.limit, MOST_FAILURES)))
 
     async def _ask(self, command: RunCommand, caller: Caller) -> RunRequests:
-        """Requests a run now; the process with the lease does it."""
+        """Requests a run now; the process that holds the lease runs it."""
         document = await self._asked.change(
             lambda before: RunRequests(before.times + 1, command.restart), by=caller.principal or "admin"
         )

@@ -1,4 +1,4 @@
-"""The operations on a table that is predicted in place: its rows as a JSON list, and more of them."""
+"""The operations on a table that is predicted in place: they list its rows as JSON, and add rows."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ KEPT = {
 }
 
 
-Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what a table can have, and a database takes
+Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # the range of 64-bit integers in a database
 
 
 class ItemsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page: at most `limit` rows, those after the id `after`; without them all rows."""
+    """A page: at most `limit` rows, with ids greater than `after`; by default all rows."""
 
     limit: int | None = None
     after: Id | None = None
@@ -47,7 +47,7 @@ class BatchItem(Struct, frozen=True):
 
 
 class AddItems(Struct, frozen=True, forbid_unknown_fields=True):
-    """Rows to predict, as the model takes them."""
+    """Rows to predict, in the input format of the model."""
 
     values: list[Any]
 
@@ -57,7 +57,7 @@ class Added(Struct, frozen=True):
 
 
 class ItemOperations:
-    """`/data/all`, `/data/predicted`, `/data/unpredicted` and, for who has the admin token, `/data/add`."""
+    """`/data/all`, `/data/predicted`, `/data/unpredicted`, and `/data/add`, which needs the admin token."""
 
     def __init__(self) -> None:
         self.operations: Sequence[Operation] = (
@@ -83,7 +83,7 @@ class ItemOperations:
         return await self._list("unpredicted", query)
 
     async def _list(self, kind: str, query: ItemsQuery) -> Streamed:
-        """A JSON list that is sent while it is read."""
+        """The rows as a JSON list, which is sent while the table is read."""
         if query.limit is not None and query.limit < 0:
             raise InvalidInput("the limit must not be negative")
         left = query.limit

@@ -30,23 +30,23 @@ SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 @piece(lambda inner, _: Batcher(inner), detaches=True)
 class Batcher(Wrapper):
-    """Makes batches for `predictor`, whose answer to a row must not depend on the other rows.
+    """Combines waiting requests into batches for `predictor`, whose answer to a row must not depend on the other rows.
 
-    While the model is idle, a request goes to it at once and alone, so that no time is added. Requests that arrive
-    while it is busy wait, and go to it together with others that fit: the same sizes, parameters, outputs and purpose.
-    A request that does not fit the inputs of the model is refused before it waits. If a batch fails and a repetition
-    would fail too, each half is tried alone, and so on, so that one bad request fails alone. A request whose deadline
-    has passed, or whose caller has left, is dropped from the batch. A request with more than `max_batch_size` rows is
-    split.
+    While the model is idle, a request goes to it immediately and alone, without added latency. Requests that arrive
+    while the model is busy wait; those with the same sizes, parameters, outputs and purpose then go to it in batches. A
+    request that does not match the inputs of the model is refused before it waits. If a batch fails and a retry would
+    fail too, the batch is halved repeatedly, so that only the bad request fails. A request whose deadline has passed,
+    or whose caller has left, is dropped from the batch. A request with more than `max_batch_size` rows is split.
 
-    The note `batch_size` has the rows of the batch.
+    The note `batch_size` has the number of rows in the batch.
 
     Args:
         predictor: answers the batches.
-        max_batch_size: the most rows of a batch; the bound of the model itself holds too.
-        max_queue: requests that may wait; one more is refused.
-        max_concurrency: batches that run at once, for a predictor with several workers, such as a remote model.
-        name: by default that of `predictor`.
+        max_batch_size: the maximum number of rows in a batch; the limit of the model itself also applies.
+        max_queue: the number of requests that may wait; further requests are refused.
+        max_concurrency: the number of batches that run at once; more than 1 is for a predictor with several workers,
+            such as a remote model.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: at the start: the answer depends on the caller, or a tensor of the model has no batch axis.
@@ -73,7 +73,7 @@ class Batcher(Wrapper):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """That of the model without a bound on the rows, since larger requests are split."""
+        """The metadata of the model without a limit on the rows, because larger requests are split."""
         inner = self.inner.metadata
         if self._known is None or self._known[0] is not inner:
             self._known = inner, replace(inner, max_batch_size=None)
@@ -101,7 +101,7 @@ class Batcher(Wrapper):
                                         piece=path)  # fmt: skip
 
     async def stop(self) -> None:
-        for stop in self._stops:  # none if its start failed
+        for stop in self._stops:  # empty if start() failed
             await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -113,7 +113,7 @@ class Batcher(Wrapper):
         validate(request.inputs, metadata.inputs)
         most = min(self.max_batch_size, metadata.max_batch_size or self.max_batch_size)
         rows = batch_size(request.inputs)
-        whole = not self._apart.isdisjoint(request.inputs)  # a value for all rows belongs to its own request
+        whole = not self._apart.isdisjoint(request.inputs)  # an input without rows is for its own request only
         if rows > most and not whole:
             return await self._in_parts(request, rows, most)
         if self._slots.locked() and not whole:
@@ -122,7 +122,7 @@ class Batcher(Wrapper):
             return await self._alone(request, rows)
 
     async def _alone(self, request: InferenceRequest, rows: int) -> InferenceResponse:
-        """Asks the model in the caller's own task, which costs no wait, and in a context like that of a batch."""
+        """Calls the model in the caller's own task, without a wait, and with a detached context, as a batch does."""
         context = request.context.detached()
         asked = InferenceRequest(request.inputs, context, None, request.parameters, request.outputs, request.deadline)
         self._tell(asked, rows)
@@ -132,7 +132,7 @@ class Batcher(Wrapper):
             request.context.notes.extend(context.notes)
 
     async def _in_parts(self, request: InferenceRequest, rows: int, most: int) -> InferenceResponse:
-        """Asks one part after the other, so that a request of many rows does not fill the queue."""
+        """Sends one part after another, so that a request with many rows does not fill the queue."""
         answers = []
         for begin in range(0, rows, most):
             inputs = {name: value[begin : begin + most] for name, value in request.inputs.items()}
@@ -173,7 +173,7 @@ class Batcher(Wrapper):
             self._queued.inc(step)
 
     async def _fly(self, batch: Batch, flight: Flight[list[Outcome]]) -> list[Outcome]:
-        """The work of one batch: waits for its turn, then takes what has gathered."""
+        """Runs one batch: waits for a free slot, then sends the requests that the batch has by then."""
         try:
             await self._slots.acquire()
         finally:

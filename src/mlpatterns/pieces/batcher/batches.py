@@ -15,7 +15,7 @@ from mlpatterns.tensors import stack, unstack
 
 __all__ = ["Batch", "Group", "Outcome", "QueuedRequest", "ask_together", "group_of"]
 
-# Another attempt may go well, and nobody's input is to blame.
+# Temporary errors that no input causes: dividing the batch would not help.
 FOR_ALL = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED, ErrorCode.DEADLINE})
 
 Group: TypeAlias = tuple[Any, ...]
@@ -28,8 +28,8 @@ class QueuedRequest:
     """A request that waits for a batch.
 
     Attributes:
-        left: its caller has gone, so its answer is not needed.
-        waits: it counts as waiting.
+        left: whether its caller has left, so that no answer is needed.
+        waits: whether it is counted as waiting.
     """
 
     __slots__ = ("left", "request", "rows", "waits")
@@ -50,14 +50,17 @@ class Batch:
         self.rows = 0
 
     def add(self, item: QueuedRequest) -> int:
-        """The place of `item`."""
+        """Adds `item`; returns its index in `items`."""
         self.items.append(item)
         self.rows += item.rows
         return len(self.items) - 1
 
 
 def group_of(request: InferenceRequest) -> Group:
-    """Equal for requests that fit into one batch: datatypes, sizes without the rows, parameters, outputs, purpose."""
+    """A key that is equal for requests that fit into one batch.
+
+    It consists of the datatypes, the shapes without the rows, the parameters, the outputs and the purpose.
+    """
     inputs = request.inputs
     tensors = [(name, inputs[name].dtype.str, inputs[name].shape[1:]) for name in sorted(inputs)]
     return *tensors, _parameters(request), request.outputs, request.context.purpose
@@ -69,7 +72,7 @@ def _parameters(request: InferenceRequest) -> object:
     try:
         return _encode(dict(request.parameters))
     except (TypeError, ValueError, OverflowError):
-        return object()  # equal to none: it goes alone
+        return object()  # equal to no other object, so the request is sent alone
 
 
 async def ask_together(
@@ -82,7 +85,7 @@ async def ask_together(
         divided: counts the batches that were halved.
 
     Raises:
-        Exception: an error that holds for all: the model cannot answer now.
+        Exception: an error that concerns all of them: the model cannot answer now.
     """
     try:
         response = await inner.predict(replace(shape, inputs=stack([item.request.inputs for item in items])))

@@ -1,1 +1,1 @@
-"""The caches: of answers and of prepared inputs, and what both are made of."""
+"""The caches of answers and of prepared inputs, and the code that both share."""

@@ -1,4 +1,4 @@
-"""What PredictionCache and DataCache let their users set and see: options, cache directives, counts."""
+"""The options, cache directives and counts of PredictionCache and DataCache."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ STATES = ("hit", "miss", "joined", "stale", "bypass")
 
 
 class CacheStats(Struct, frozen=True):
-    """The state of a cache in this process. Counts begin at its start.
+    """The state of a cache in this process, with counts since its start.
 
     Attributes:
-        identity: the identity of the model that it answers for; None while that is not known.
+        identity: the identity of the model whose answers it keeps; None while it is unknown.
         joined: requests that waited for the answer to an equal request of another caller.
-        bypass: requests that the cache did not answer, since they ruled it out or have no key.
+        bypass: requests that the cache did not answer, because they disabled it or have no key.
         store_errors: look-ups and writes that failed.
-        resting: whether the store is not called now, since it failed again and again.
-        dropped: answers that were not kept, since the store was too slow or failed.
+        resting: whether calls to the store are paused, because it failed repeatedly.
+        dropped: answers that were not kept, because the store was too slow or failed.
         too_large: answers that were not kept because of their size.
-        entries, bytes: those of the whole store, if it knows them.
+        entries, bytes: the numbers of the entire store; None if the store does not know them.
     """
 
     model: str
@@ -93,12 +93,12 @@ class CacheMetrics:
         self.seconds = metrics.histogram("mlpatterns_cache_lookup_seconds", "Look-ups in a store.", piece=piece)
         self._entries = metrics.gauge("mlpatterns_cache_entries", "Entries in a store.", store=store)
         self._bytes = metrics.gauge("mlpatterns_cache_bytes", "Bytes in a store.", store=store)
-        # The store counts these itself, for all caches that share it; so they are set, not added to.
+        # The store counts these itself, for all caches that share it, so the metrics are set and not incremented.
         self._evictions = metrics.counter("mlpatterns_cache_evictions_total", "Entries a store evicted.", store=store)
         self._damaged = metrics.counter("mlpatterns_cache_damaged_total", "Values that were no entries.", store=store)
 
     def publish(self, usage: CacheUsage) -> None:
-        """Takes over the store's own counts."""
+        """Copies the store's own counts into the metrics."""
         if usage.entries is not None:
             self._entries.set(usage.entries)
         if usage.bytes is not None:

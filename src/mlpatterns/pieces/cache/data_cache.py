@@ -1,4 +1,4 @@
-"""DataCache: the rows of a key are prepared once."""
+"""DataCache: prepares the row of each key once, and keeps it."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from mlpatterns.user_errors import CompositionError
 
 __all__ = ["DataCache"]
 
-OF_ONE = {ErrorCode.INVALID, ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}  # one row may cause them for all
+OF_ONE = {ErrorCode.INVALID, ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}  # one row may cause them for the entire request
 
 Found = tuple[InferenceResponse, str]  # the answer for one row, and its state, one of STATES
 
 
 @piece(lambda inner, _: DataCache(inner), detaches=True, needs_identity=True)
 class DataCache(Wrapper):
-    """Keeps each row that `loader` prepares, by the key of the row, for a while.
+    """Caches each row that `loader` prepares, by the key of the row.
 
-    It stands before a model: ``Pipeline(DataCache(Pipeline(GoldenImages(m), ImageDecoder(m))), OnnxModel(m))``. The
+    Put it before a model: ``Pipeline(DataCache(Pipeline(GoldenImages(m), ImageDecoder(m))), OnnxModel(m))``. The
     rows of a request are looked up in one round trip, and the missing ones are loaded together. A row that several
-    callers need at the same time is loaded once. The identity of the loader is part of the key, so another way to
-    prepare rows has other keys. The note `data-cache`, which the caller gets as `x-mlp-data-cache`, is ``hit``,
-    ``miss``, ``joined`` or ``bypass``, or the number of each.
+    callers need at the same time is loaded once. The identity of the loader is part of the key, so a loader that
+    prepares rows differently uses other keys. The note `data-cache`, which the caller gets as `x-mlp-data-cache`, is
+    ``hit``, ``miss``, ``joined`` or ``bypass``; if the rows differ, it has the number of each.
 
-    It follows `cache-control` and treats failing stores as a PredictionCache does.
+    It handles `cache-control` and failing stores as PredictionCache does.
 
     Args:
-        loader: makes rows of keys, one row for each key; it needs an identity.
+        loader: prepares rows from keys, one row for each key; it needs an identity.
         store: the URL of a CacheStore; by default the setting `cache`.
-        ttl: the seconds for which a row is kept. A change of the data under a key is seen after them.
+        ttl: the seconds for which a row is kept; changed data under the same key is visible only after that.
         max_entry_bytes: a larger row is not kept.
         store_timeout: the seconds that a look-up in the store may take.
-        name: by default that of `loader`.
+        name: the name of this piece; by default that of `loader`.
 
     Raises:
         CompositionError: an option is out of its range; at the start: `loader` has no identity, or does not take rows.
@@ -87,7 +87,7 @@ class DataCache(Wrapper):
         self._stops = (self._flights.stop, self._store.stop)
 
     async def stop(self) -> None:
-        for stop in self._stops:  # none if its start failed
+        for stop in self._stops:  # empty if start() failed
             await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -119,7 +119,7 @@ class DataCache(Wrapper):
     async def _found(
         self, request: InferenceRequest, keys: Sequence[str], identity: str
     ) -> dict[str, Found | Exception]:
-        """The row of each key, or its error; `keys` are those of the rows of `request`, in their order."""
+        """The row of each key, or its error; `keys` has the key of each row of `request`, in order."""
         places = {key: place for place, key in enumerate(keys)}
         found: dict[str, Found | Exception] = {}
         if self._store.instant:
@@ -148,7 +148,7 @@ class DataCache(Wrapper):
         keys: Sequence[str],
         flight: Flight[Mapping[str, Found | Exception]],
     ) -> Mapping[str, Found | Exception]:
-        """The work of a group of flights: looks in the store, then asks the loader, in a detached context."""
+        """Loads the rows of a group of keys: looks in the store, then calls the loader with a detached context."""
         found: dict[str, Found | Exception] = {}
         if not self._store.instant:
             found |= self._fresh(await self._store.get_many(keys, flight.deadline))
@@ -169,7 +169,7 @@ class DataCache(Wrapper):
             await prepare(missing) if missing else None
         except PredictionError as error:
             found |= dict.fromkeys(missing, error)
-            if len(missing) > 1 and error.code in OF_ONE:  # so that the others get theirs
+            if len(missing) > 1 and error.code in OF_ONE:  # so that the other keys get their rows
                 for key in missing:
                     try:
                         await prepare([key])
@@ -180,7 +180,7 @@ class DataCache(Wrapper):
     async def _past(
         self, request: InferenceRequest, keyed: tuple[list[str], str] | None, directives: frozenset[str]
     ) -> InferenceResponse:
-        """Asks the loader with the caller's own context, without a look-up; the rows may be kept."""
+        """Calls the loader with the caller's own context, without a look-up; the rows may be kept."""
         self._note(request, ["bypass"] * batch_size(request.inputs) or ["bypass"])
         clears = self._store.clears
         response = await self.inner.predict(request)
@@ -198,11 +198,11 @@ class DataCache(Wrapper):
     # ---- operations ----
 
     async def _stats(self, _: None, caller: Caller) -> CacheStats:
-        """Hits, misses and failures in this worker since its start; entries and bytes of the whole store."""
+        """Hits, misses and failures in this worker since its start; entries and bytes of the entire store."""
         return self._store.stats(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:
-        """Deletes all rows of the present loader.
+        """Deletes all rows of the current loader.
 
         Raises:
             Unavailable: the loader is not known yet, or the store did not answer in time.
@@ -229,7 +229,7 @@ class DataCache(Wrapper):
 
 
 def _of_row(error: Exception, number: int, rows: int) -> Exception:
-    """The error for the caller, with the number of the row: the loader may have got that row alone."""
+    """The error for the caller, with the number of the row, because the loader may have received only that row."""
     if rows > 1 and isinstance(error, PredictionError) and error.code in OF_ONE:
         return error.about(f"row {number} of {rows}")
     return error

@@ -16,15 +16,15 @@ __all__ = ["GroupFlights", "Work"]
 
 T = TypeVar("T")
 
-# From the keys to the result of each, or the error that only this key's callers get. Its flight has deadline and notes.
+# Returns for each key its result, or an error that only the callers of this key get. The flight has deadline and notes.
 Work = Callable[[Sequence[str], Flight[Mapping[str, T | Exception]]], Awaitable[Mapping[str, T | Exception]]]
 
 
 class GroupFlights(Generic[T]):
-    """Like `Flights`, for several keys at once: the work of each key runs once, whoever asks for it and with whatever
-    other keys.
+    """Like `Flights`, for several keys at once.
 
-    The work of a group is cancelled when nobody waits for any of its keys.
+    The work for a key runs once, even if several callers request the key together with different other keys. The work
+    of a group is cancelled when nobody waits for any of its keys.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,11 +38,12 @@ class GroupFlights(Generic[T]):
     async def ask(
         self, keys: Sequence[str], work: Work[T], deadline: float | None, notes: list[Note]
     ) -> list[tuple[T, bool] | Exception]:
-        """The result of each of `keys`, which differ, and whether its work was in progress already; or the error, as a
-        new object for this caller, DEADLINE if its own time is over.
+        """The result of each of `keys`, and whether its work was in progress already; or the error of the key.
+
+        Each error is a new object for this caller; it is DEADLINE if the caller's own time is over.
 
         Args:
-            keys: equal for callers who can share a result.
+            keys: all different; equal for callers who can share a result.
             work: makes the results of several keys.
             deadline: the caller's own, in seconds of the monotonic clock, or None.
             notes: the list that gets the notes of the work, each once.
@@ -63,8 +64,9 @@ class GroupFlights(Generic[T]):
 
 
 class Group(Generic[T]):
-    """The keys of one call whose work is not in progress. Their flights begin in one turn of the event loop, and their
-    common work after that.
+    """The keys of one call whose work is not in progress yet.
+
+    Their flights begin in the same iteration of the event loop, and their common work begins after that.
     """
 
     def __init__(self, flights: Flights[Mapping[str, T | Exception]], name: str, work: Work[T]) -> None:
@@ -84,7 +86,7 @@ class Group(Generic[T]):
         return result
 
     async def _begin(self, keys: list[str], flight: Flight[Mapping[str, T | Exception]]) -> Mapping[str, T | Exception]:
-        self._keys, self._number = [], self._number + 1  # a flight that begins later, or again, is of the next group
+        self._keys, self._number = [], self._number + 1  # a later or repeated flight joins the next group
         return await self._work(keys, flight)
 
 

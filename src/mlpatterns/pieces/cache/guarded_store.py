@@ -1,4 +1,4 @@
-"""A CacheStore that can neither delay nor fail a request: time, queue and retries are bounded."""
+"""Guards a CacheStore: it cannot fail a request, and the time of look-ups, the write queue and retries are bounded."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ __all__ = ["GuardedStore"]
 
 log = logging.getLogger("mlpatterns")
 
-FAILURES, REST = 5, 5.0  # after so many failures in a row the store is not called for so many seconds
+FAILURES, REST = 5, 5.0  # after FAILURES failures in a row, the store is not called for REST seconds
 QUEUE, QUEUE_BYTES = 1000, 16 * 2**20  # bounds of the write queue: entries, and bytes
 BATCH = 64  # entries written at once
 WRITE_SECONDS, FLUSH_SECONDS, CLEAR_SECONDS = 1.0, 2.0, 30.0
 
 
 class GuardedStore:
-    """The entries of one cache, owned_copy for `ttl` seconds.
+    """The entries of one cache, kept for `ttl` seconds.
 
     A look-up takes at most `timeout` seconds. Entries are written in the background, from a bounded queue; a look-up
-    finds them there too. An entry that does not fit is dropped and counted. After five failures in a row the store is
-    not called for a while; then one call tries it.
+    also finds the entries in the queue. An entry that does not fit into the queue is dropped and counted. After five
+    failures in a row the store is not called for five seconds; then one call tries it again.
 
     Args:
         store: the store that is guarded.
         url: its URL, for log and metrics; a password in it is removed.
-        ttl: seconds.
-        timeout: seconds.
-        runtime: of the piece.
+        ttl: the seconds for which an entry is kept.
+        timeout: the seconds that a look-up may take.
+        runtime: the runtime of the piece.
 
     Attributes:
-        instant: the store is in this process, so that a look-up costs no time.
-        clears: how often the cache was cleared. An answer that was requested before a clear is not kept after it.
+        instant: whether the store is in this process, so that a look-up needs no wait.
+        clears: how often the cache was cleared. An answer that was requested before a clear is not kept.
     """
 
     def __init__(self, store: CacheStore, url: str, ttl: float, timeout: float, runtime: Runtime) -> None:
@@ -58,7 +58,7 @@ class GuardedStore:
 
     @property
     def resting(self) -> bool:
-        """Whether the store is not called now, since it failed."""
+        """Whether calls to the store are paused, because it failed."""
         return self._failures >= FAILURES and self._clock.monotonic() < self._rest_until
 
     @property
@@ -67,13 +67,13 @@ class GuardedStore:
         return self._store.usage
 
     async def get(self, key: str, deadline: float | None = None) -> CacheEntry | None:
-        """The entry; None if there is none, or the store does not answer in time."""
+        """The entry; None if there is none, or the store fails or does not answer in time."""
         if self.instant:
             return await self._store.get(key)
         return (await self.get_many([key], deadline)).get(key)
 
     async def get_many(self, keys: Sequence[str], deadline: float | None = None) -> dict[str, CacheEntry]:
-        """The entries that exist, by key, in one round trip; none of the store if it does not answer in time."""
+        """The entries that exist, by key, in one round trip; only queued ones if the store fails or is too slow."""
         if self.instant:
             return await self._store.get_many(keys)
         found = {key: entry for key in keys if (entry := self._waiting.get(key) or self._batch.get(key)) is not None}
@@ -91,14 +91,14 @@ class GuardedStore:
                     found |= await self._store.get_many(asked)
             self._succeeded()
         except Exception as error:
-            if left > self._timeout:  # else the caller had no time left, which is no fault of the store
+            if left > self._timeout:  # otherwise the caller's deadline passed first
                 self._failed(error)
         self.metrics.seconds.observe(self._clock.monotonic() - began)
         return found
 
     def may_keep(self, response: InferenceResponse, identity: str | None, most: int) -> bool:
-        """Whether the response may answer other requests too: it is complete, it is not degraded, the model with the
-        identity that was asked gave it, and it has at most `most` bytes."""
+        """Whether the response may answer other requests too: it is complete and not degraded, comes from the model
+        with this identity, and has at most `most` bytes."""
         if response.identity != identity or response.status != "done" or response.degraded:
             return False
         if size_of(response) > most:
@@ -112,10 +112,10 @@ class GuardedStore:
         """Keeps the response if `may_keep` allows it; returns it in a form that several callers can share.
 
         Args:
-            identity: the identity of the predictor that was asked.
-            most: bytes that it may have.
-            fresh: seconds for which it is fresh.
-            clears: the value of `clears` when it was requested.
+            identity: the identity of the predictor that was called.
+            most: the maximum size in bytes.
+            fresh: the seconds for which the response is fresh.
+            clears: the value of the attribute `clears` when the predictor was called.
         """
         if not self.may_keep(response, identity, most):
             return shareable_view(response)
@@ -125,7 +125,7 @@ class GuardedStore:
         return response
 
     async def put(self, key: str, entry: CacheEntry) -> None:
-        """Writes an entry: at once if the store is instant, else through the queue."""
+        """Writes an entry: immediately if the store is instant, otherwise through the queue."""
         if self.instant:
             await self._store.set_many({key: entry}, self._ttl)
             self.metrics.publish(self._store.usage)
@@ -161,13 +161,13 @@ class GuardedStore:
         return Cleared(cleared)
 
     def stats(self, *, model: str, identity: str | None, in_flight: int) -> CacheStats:
-        """What the cache did in this worker since its start."""
+        """The counts of the cache in this worker since its start."""
         return self.metrics.stats(
             model=model, store=self.url, identity=identity, in_flight=in_flight, usage=self.usage, resting=self.resting
         )
 
     async def stop(self) -> None:
-        """Writes the rest of the queue; after two seconds it is dropped."""
+        """Writes the rest of the queue; what is left after two seconds is dropped and counted."""
         if self._waiting or self._batch:
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_SECONDS):
@@ -197,7 +197,7 @@ class GuardedStore:
 
     async def _write_batch(self, batch: dict[str, CacheEntry]) -> None:
         if not batch:
-            return  # it was cleared meanwhile
+            return  # the queue was cleared meanwhile
         if not self._may_try():
             self.metrics.dropped.inc(len(batch))
             return
@@ -212,7 +212,7 @@ class GuardedStore:
     # ---- failures of the store ----
 
     def _may_try(self) -> bool:
-        """False while the store is not to be called; when that time is over, True for one call, which tries it."""
+        """Whether the store may be called. After a pause, one call gets True and tries the store again."""
         if self._failures < FAILURES:
             return True
         now = self._clock.monotonic()

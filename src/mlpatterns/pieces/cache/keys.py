@@ -1,8 +1,8 @@
-"""Cache keys: equal requests to the same model have equal keys, and no others have.
+"""Cache keys: only equal requests to the same model have equal keys.
 
-A key is a digest of everything that decides the answer: the identity, name and version of the model, the tensors, the
-parameters and the requested outputs. The caller (context), the request id and the deadline decide nothing and are left
-out.
+A key is a digest of everything that determines the answer: the identity, name and version of the model, the tensors,
+the parameters and the requested outputs. The caller (context), the request id and the deadline do not affect the answer
+and are left out.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ log = logging.getLogger("mlpatterns")
 
 PLAIN = frozenset("biufcSU")  # kinds of arrays whose bytes are their values
 COPIED = 4096  # bytes; above that a view is cheaper than a copy
-HASHED_ON_LOOP = 2**20  # bytes: a millisecond's worth
+HASHED_ON_LOOP = 2**20  # bytes, which take about a millisecond to hash; more are hashed in a thread
 
 CacheKey = tuple[str, str]  # the key, and the identity of the model that it is for
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class Unkeyable(Exception):
-    """A request holds a value that has no bytes to make a key of."""
+    """The request has a value that cannot become part of a key."""
 
 
 class ModelKeys:
     """Makes the keys of one model.
 
-    The digest is BLAKE2b with 256 bits, which resists collisions: requests come from outside, and two with one key
-    would get one answer.
+    The digest is BLAKE2b with 256 bits. It must resist collisions, because requests come from outside, and two requests
+    with the same key get the same answer.
 
     Args:
         piece: the class name of the cache, so that two kinds of cache in one store never share entries.
 
     Attributes:
-        namespace: the beginning of all its keys.
+        namespace: the prefix of all its keys.
     """
 
     __slots__ = ("_begun", "namespace")
@@ -59,7 +59,7 @@ class ModelKeys:
         self._begun = blake2b(model, digest_size=32, person=b"mlp question")
 
     def key(self, request: InferenceRequest) -> str:
-        """The key of `request`. Numbers are compared by their bytes: -0.0 is not 0.0, and equal NaNs are equal.
+        """The key of `request`. Numbers are compared by their bytes: -0.0 is not 0.0, and identical NaNs are equal.
 
         Raises:
             Unkeyable: a tensor has objects other than bytes, or a parameter is not a JSON value.
@@ -82,12 +82,12 @@ class ModelKeys:
 
 
 class RequestKeys:
-    """The keys of requests to `inner`, whose model may change. Make it when everything below `piece` has started.
+    """The keys of requests to `inner`, whose model may change. Create it after everything below `piece` has started.
 
     Args:
         piece: the class name of the cache.
         inner: the predictor that the cache wraps.
-        runtime: of the cache; large requests are digested in a thread.
+        runtime: the runtime of the cache, which hashes large requests in a thread.
 
     Raises:
         CompositionError: `inner` has no identity.
@@ -112,8 +112,8 @@ class RequestKeys:
             return None
 
     async def keys_of_rows(self, request: InferenceRequest) -> tuple[list[str], str] | None:
-        """The key of each row of `request`, as if it were a request of its own, and the identity of the model; None if
-        a row has no key, or the model is not known yet."""
+        """The key of each row of `request`, as if the row were a separate request, and the identity of the model; None
+        if a row has no key, or the model is not known yet."""
 
         keys = self.of_model()
         if keys is None or self._known is None:
@@ -131,7 +131,7 @@ class RequestKeys:
             return None
 
     def of_model(self) -> ModelKeys | None:
-        """The keys of the present model; None while it is not known."""
+        """The keys of the current model; None while it is unknown."""
         identity = self._inner.identity()
         try:
             metadata = self._inner.metadata
@@ -159,7 +159,7 @@ class RequestKeys:
 
 
 def rows_of(request: InferenceRequest) -> Iterator[InferenceRequest]:
-    """Each row of `request` as a request of its own."""
+    """Each row of `request` as a separate request."""
     for row in range(batch_size(request.inputs)):
         inputs = {name: value[row : row + 1] for name, value in request.inputs.items()}
         yield InferenceRequest(inputs, request.context, None, request.parameters, request.outputs)
@@ -175,7 +175,7 @@ def _content(value: Array) -> bytes | memoryview:
 
 
 def _framed(value: Array) -> bytes:
-    """The lengths, then the texts, so that ["ab", "c"] differs from ["a", "bc"]."""
+    """The lengths of the items, then the items, so that ["ab", "c"] differs from ["a", "bc"]."""
     items = value.ravel().tolist()
     try:
         return struct.pack(f"<{len(items)}Q", *map(len, items)) + b"".join(items)

@@ -1,4 +1,4 @@
-"""PredictionCache: equal requests are answered without the model."""
+"""PredictionCache: answers repeated requests without the model."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ Found = tuple[InferenceResponse, str]  # the answer, and its state, one of STATE
 
 @piece(lambda inner, _: PredictionCache(inner), detaches=True, needs_identity=True)
 class PredictionCache(Wrapper):
-    """Keeps the answers of `predictor` for a while.
+    """Caches the answers of `predictor`.
 
     The identity of the model is part of the key, so a new model never answers from the cache of the old one. Only
-    complete answers are kept, and no degraded ones. Of equal requests at the same time, one reaches the model, and all
-    get its answer. The note `cache`, which the caller gets as `x-mlp-cache`, is ``hit``, ``miss``, ``joined``,
-    ``stale`` or ``bypass``; of several caches, that of the last one.
+    complete answers that are not degraded are kept. Of several equal requests at the same time, one reaches the model,
+    and all get its answer. The note `cache`, which the caller gets as `x-mlp-cache`, is ``hit``, ``miss``, ``joined``,
+    ``stale`` or ``bypass``; with several caches, it is the note of the last one.
 
     A request with the header `cache-control: no-cache` goes to the model, and its answer is kept. With `no-store` its
-    answer is not kept either. If the store fails or is slow, this is counted, and the model answers.
+    answer is not kept either. If the store fails or is slow, the model answers, and a metric counts the failure.
 
     Args:
         predictor: answers what is not in the cache; it needs an identity.
         store: the URL of a CacheStore; by default the setting `cache`.
         ttl: the seconds for which an answer is fresh.
-        stale_if_error: the seconds for which an answer may be used after that if the model fails; it is then marked as
+        stale_if_error: the further seconds for which an answer may be used if the model fails; it is then marked as
             degraded.
         max_entry_bytes: a larger answer is not kept.
         store_timeout: the seconds that a look-up in the store may take.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range; at the start: `predictor` has no identity.
@@ -84,7 +84,7 @@ class PredictionCache(Wrapper):
         self._hits = self._metrics.states["hit"]
 
     async def stop(self) -> None:
-        for stop in self._stops:  # none if its start failed
+        for stop in self._stops:  # empty if start() failed
             await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -114,7 +114,7 @@ class PredictionCache(Wrapper):
     async def _past(
         self, request: InferenceRequest, key: CacheKey | None, directives: frozenset[str]
     ) -> InferenceResponse:
-        """Asks the model with the caller's own context, without a look-up; the answer may be kept."""
+        """Calls the model with the caller's own context, without a look-up; the answer may be kept."""
         self._note(request, "bypass")
         clears = self._store.clears
         response = await self.inner.predict(request)
@@ -125,7 +125,9 @@ class PredictionCache(Wrapper):
     async def _answer(
         self, request: InferenceRequest, key: CacheKey, entry: CacheEntry | None, flight: Flight[Found]
     ) -> Found:
-        """The work of a flight: looks in the store, then asks the model, in a detached context."""
+        """Makes the answer for all callers with this key: looks in the store, then calls the model with a detached
+        context.
+        """
         clears = self._store.clears
         if not self._store.instant:
             entry = await self._store.get(key[0], flight.deadline)
@@ -163,11 +165,11 @@ class PredictionCache(Wrapper):
     # ---- operations ----
 
     async def _stats(self, _: None, caller: Caller) -> CacheStats:
-        """Hits, misses and failures in this worker since its start; entries and bytes of the whole store."""
+        """Hits, misses and failures in this worker since its start; entries and bytes of the entire store."""
         return self._store.stats(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:
-        """Deletes all answers of the present model.
+        """Deletes all answers of the current model.
 
         Raises:
             Unavailable: the model is not known yet, or the store did not answer in time.

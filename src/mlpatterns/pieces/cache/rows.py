@@ -1,4 +1,4 @@
-"""The rows of a DataCache: one answer taken apart into rows, rows put together, and rows prepared ahead of requests."""
+"""The rows of a DataCache: splits an answer into rows, joins rows, and prepares rows ahead of requests."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from mlpatterns.tensors import unstack
 __all__ = ["WarmRequest", "WarmResult", "joined", "split", "warm"]
 
 MOST_KEYS = 1000
-AT_ONCE = 16  # keys that are prepared together; their rows are in memory, and the time is checked after them
+AT_ONCE = 16  # keys that are prepared together: bounds the rows in memory; the time is checked after each group
 
-OWN_SHARE = 0.8  # of the time of its request; the rest is for the answer
+OWN_SHARE = 0.8  # the share of the request's time that a warm-up may use; the rest is for the answer
 
 Key = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 def split(response: InferenceResponse, part: str, count: int) -> list[InferenceResponse]:
-    """Takes the response of `part` apart into one response a row; the tensors are views.
+    """Splits the response of `part` into one response for each row; the tensors are views.
 
     Raises:
-        InternalError: it does not have `count` rows, or is the id of a job.
+        InternalError: the response does not have `count` rows, or is the id of a job.
     """
     if response.status == "accepted":
         raise answers_later(part, "part")
@@ -40,7 +40,7 @@ def split(response: InferenceResponse, part: str, count: int) -> list[InferenceR
 
 
 def joined(rows: Sequence[InferenceResponse]) -> InferenceResponse:
-    """Puts at least one response of a row together to one response, in their order."""
+    """Joins responses of one row each, at least one, into one response, in their order."""
     first = rows[0]
     if len(rows) == 1:
         return first
@@ -54,7 +54,7 @@ def joined(rows: Sequence[InferenceResponse]) -> InferenceResponse:
 
 
 class WarmRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys whose rows are to be prepared."""
+    """The keys whose rows the cache prepares."""
 
     keys: Annotated[list[Key], Meta(min_length=1, max_length=MOST_KEYS)]
 
@@ -65,8 +65,8 @@ class WarmResult(Struct, frozen=True):
     Attributes:
         prepared: keys whose rows were prepared now.
         there: keys whose rows were in the cache already.
-        failed: the error by key.
-        left: keys that were not tried, since the time of the request was over; send them again.
+        failed: the error text by key.
+        left: keys that were not done when the time of the request was over; send them again.
     """
 
     prepared: int
@@ -82,7 +82,7 @@ async def warm(
     caller: Caller,
     clock: Clock,
 ) -> WarmResult:
-    """Prepares the rows of `keys`, some at a time, until most of the caller's time is used.
+    """Prepares the rows of `keys` in groups, until most of the caller's time is used.
 
     Args:
         outcomes: prepares the rows of a request; returns the state of each row, ``hit`` if it was in the cache, or its

@@ -1,1 +1,1 @@
-"""CircuitBreaker: its states and windows, and the piece."""
+"""CircuitBreaker: the piece, its states and its windows."""

@@ -1,4 +1,4 @@
-"""CircuitBreaker: a model that fails or is slow gets no requests for a while, and then a few to test it."""
+"""CircuitBreaker: sends no requests to a failing or slow model for a while, and then a few to test it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Forced = Literal["DISABLED", "FORCED_OPEN", "METRICS_ONLY"]
 
 
 class BreakerCommand(Struct, frozen=True):
-    """The shared document: the last command for all workers. `resets` grows with each, so that each is a change."""
+    """The shared document: the last command for all workers. `resets` grows with each command to make it a change."""
 
     forced: Forced | None = None
     resets: int = 0
 
 
 class SetBreaker(Struct, frozen=True, forbid_unknown_fields=True):
-    """The input of the command `breaker`. CLOSED takes back a forced state and begins with an empty window."""
+    """The input of the command `breaker`. CLOSED ends a forced state and begins with an empty window."""
 
     state: Literal["CLOSED", "DISABLED", "FORCED_OPEN", "METRICS_ONLY"]
 
@@ -41,7 +41,7 @@ class BreakerStats(Struct, frozen=True):
     """The breaker of this worker; each worker has its own. Rates are in percent.
 
     Attributes:
-        revision: the number of the last command, which holds for all workers; `by` says who gave it.
+        revision, by: the last command, which applies to all workers: its number, and who gave it.
     """
 
     model: str
@@ -61,31 +61,31 @@ class CircuitBreaker(Wrapper):
     """Protects `predictor`. States, windows and names are those of resilience4j; times are in seconds.
 
     A failure is a fault of the model: INTERNAL, UNAVAILABLE, or a DEADLINE after the call ran for
-    `slow_call_duration_threshold` (so that one impatient client does not open it for all). Nothing else counts, neither
-    as success nor as failure: a bad request, a full queue, a client that left, an open breaker inside.
+    `slow_call_duration_threshold` (so that one impatient client does not open it for all). Other errors count neither
+    as success nor as failure: a bad request, a full queue, a client that left, an open breaker further inside.
 
-    Each worker has its own window and state; a state that a command forces holds for all workers. The command
-    ``breaker`` takes the state FORCED_OPEN, DISABLED, METRICS_ONLY or CLOSED; the query of the same name gives the
+    Each worker has its own window and state; a state that a command forces applies to all workers. The command
+    ``breaker`` takes the state FORCED_OPEN, DISABLED, METRICS_ONLY or CLOSED; the query of the same name returns the
     counts.
 
     Args:
         predictor: the model; it gets no requests while the breaker is open.
-        failure_rate_threshold: the percentage of failed calls at which it opens.
-        slow_call_rate_threshold: the percentage of slow calls at which it opens.
-        slow_call_duration_threshold: the least seconds of a slow call; above the time limit of requests (30) no call is
-            slow.
+        failure_rate_threshold: the percentage of failed calls at which the breaker opens.
+        slow_call_rate_threshold: the percentage of slow calls at which the breaker opens.
+        slow_call_duration_threshold: the seconds from which a call counts as slow; with a value above the time limit of
+            requests (30), no call is slow.
         sliding_window_type: ``COUNT_BASED``: the last calls; ``TIME_BASED``: the calls of the last seconds.
-        sliding_window_size: the calls or seconds of the window.
-        minimum_number_of_calls: the calls that the window needs before it is judged.
-        wait_duration_in_open_state: the seconds until it tries the model again.
-        permitted_number_of_calls_in_half_open_state: the calls of that trial.
-        max_wait_duration_in_half_open_state: the seconds after which it opens again if the trial has not ended; 0:
-            never.
-        name: by default that of `predictor`.
+        sliding_window_size: the number of calls or seconds in the window.
+        minimum_number_of_calls: the number of calls in the window before the rates are compared with the thresholds.
+        wait_duration_in_open_state: the seconds until the breaker tries the model again.
+        permitted_number_of_calls_in_half_open_state: the number of calls in that trial.
+        max_wait_duration_in_half_open_state: the seconds after which the breaker opens again if the trial has not
+            ended; 0 means never.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.
-        CircuitOpen: it is open; `retry_after` says when the model will be tried again.
+        CircuitOpen: the breaker is open; `retry_after` has the seconds until it tries the model again.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class CircuitBreaker(Wrapper):
         self._states[self._machine.state].set(1)
         self._seen: Document[BreakerCommand] | None = None
         self._shared = await runtime.shared("breaker", BreakerCommand, BreakerCommand())
-        with suppress(Unavailable):  # the store is down: what it holds is applied when it is back
+        with suppress(Unavailable):  # the store is down: its state is applied when it is back
             self._apply_command(self._shared.document)
         self._shared.watch(self._apply_command)
 
@@ -210,7 +210,7 @@ class CircuitBreaker(Wrapper):
             log.warning("the circuit breaker %r was %s and is %s", self._path, old.value, new.value)
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """An open breaker stays ready: without requests it could not find out that the model has recovered."""
+        """Ready even if the breaker is open: without requests it could not detect that the model has recovered."""
         state = self._machine.state
         if state in (BreakerState.CLOSED, BreakerState.DISABLED, BreakerState.METRICS_ONLY):
             return super().overall_health(below)
@@ -238,7 +238,7 @@ class CircuitBreaker(Wrapper):
         )
 
     async def _set(self, command: SetBreaker, caller: Caller) -> BreakerStats:
-        """Forces a state in all workers within a second, or takes it back.
+        """Forces a state in all workers within a second, or ends the forced state.
 
         Raises:
             Unavailable: the control store does not answer.

@@ -1,4 +1,4 @@
-"""The state machine of a circuit breaker, without clock, tasks or model: resilience4j's states and names."""
+"""The state machine of a circuit breaker, without clock, tasks or model, with the states and names of resilience4j."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["BreakerMachine", "BreakerOptions", "BreakerState", "Permit"]
 class BreakerState(StrEnum):
     """What a breaker does with calls.
 
-    CLOSED lets them through and judges them; OPEN refuses them until the wait is over; HALF_OPEN lets a few through to
-    find out. DISABLED lets all through and counts none, METRICS_ONLY counts and never opens, FORCED_OPEN refuses all:
-    these three last until they are taken back.
+    CLOSED lets calls through and watches their outcomes. OPEN refuses calls until the wait is over. HALF_OPEN lets a
+    few calls through to test the model. DISABLED lets all calls through and counts none. METRICS_ONLY counts calls and
+    never opens. FORCED_OPEN refuses all calls. The last three stay until a command changes them.
     """
 
     CLOSED = "CLOSED"
@@ -41,7 +41,7 @@ class BreakerOptions(Struct, frozen=True, kw_only=True):
     """The options of CircuitBreaker, checked.
 
     Raises:
-        CompositionError: at construction: one is out of its range.
+        CompositionError: at construction: an option is out of its range.
     """
 
     failure_rate_threshold: float
@@ -76,7 +76,7 @@ class BreakerOptions(Struct, frozen=True, kw_only=True):
 
     @property
     def least(self) -> int:
-        """The calls that a window needs before it is judged; at most its size."""
+        """The number of calls in a window before its rates are checked; at most the size of a count-based window."""
         if self.sliding_window_type == "COUNT_BASED":
             return min(self.minimum_number_of_calls, self.sliding_window_size)
         return self.minimum_number_of_calls
@@ -85,14 +85,14 @@ class BreakerOptions(Struct, frozen=True, kw_only=True):
 class BreakerMachine:
     """Decides which calls go through; see BreakerState.
 
-    Each change of state begins a period with an empty window. A call counts only in the period that let it through: one
-    that began before the breaker opened says nothing about whether the model has recovered.
+    Each change of state begins a period with an empty window. A call counts only in the period that let it through,
+    because a call that began before the breaker opened does not show whether the model has recovered.
 
     Args:
-        changed: is told of each change: from which state, to which.
+        changed: a function that is called at each change, with the old and the new state.
 
     Attributes:
-        state: now; it leaves OPEN at the first call after the wait.
+        state: the current state. OPEN ends at the first call after the wait, not at a time.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ class BreakerMachine:
         self._period: Permit = 0
         self._window = options.window()
         self._since = 0.0
-        self._permits = 0  # of HALF_OPEN, that are still to be given
+        self._permits = 0  # permits that HALF_OPEN can still give
 
     def acquire(self, now: float) -> Permit | None:
-        """Permits one call, or refuses it; each permit must come back by `record` or `release`."""
+        """A permit for one call, or None to refuse it; return each permit with `record` or `release`."""
         state = self.state
         if state is CLOSED:
             return self._period
@@ -123,12 +123,12 @@ class BreakerMachine:
         return self._period
 
     def release(self, permit: Permit) -> None:
-        """Takes back the permit of a call that says nothing about the model."""
+        """Takes back the permit of a call whose outcome does not count."""
         if permit == self._period and self.state is HALF_OPEN:
             self._permits += 1
 
     def record(self, permit: Permit, *, failed: bool, slow: bool, now: float) -> None:
-        """Counts a call that has ended, and judges the window."""
+        """Counts a call that has ended, and changes the state if the rates of the window require it."""
         if permit != self._period or self.state is DISABLED:
             return
         totals = self._window.add(failed, slow, now)
@@ -146,11 +146,11 @@ class BreakerMachine:
         self._to(state, now)
 
     def totals(self, now: float) -> Totals:
-        """What the window of this period holds."""
+        """The counts of the window of this period."""
         return self._window.totals(now)
 
     def seconds_left(self, now: float) -> float | None:
-        """Seconds until a refused call may be let through; None where only a command ends it."""
+        """Seconds until calls may be let through; None if only a command ends the state."""
         if self.state is FORCED_OPEN:
             return None
         if self.state is OPEN:

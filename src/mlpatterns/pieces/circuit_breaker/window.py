@@ -1,4 +1,4 @@
-"""The window that a circuit breaker judges by: the last calls, or the calls of the last seconds, summed in O(1)."""
+"""The sliding window of a circuit breaker: the last calls, or the calls of the last seconds, summed in O(1)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["CountWindow", "OutcomeWindow", "TimeWindow", "Totals"]
 
 
 class Totals(Struct):
-    """What a window holds.
+    """The counts of a window.
 
     Attributes:
-        calls: that were counted.
-        failed: of them, those that were the model's fault.
-        slow: of them, those that took longer than they may.
+        calls: the calls in the window.
+        failed: the calls that failed because of the model.
+        slow: the calls that took at least the threshold of a slow call.
     """
 
     calls: int = 0
@@ -37,19 +37,19 @@ class OutcomeWindow(Protocol):
     """A window of outcomes; `now` is in seconds of a clock that never goes back."""
 
     def add(self, failed: bool, slow: bool, now: float) -> Totals:
-        """Counts a call that ended now; returns what the window then holds."""
+        """Counts a call that ended now; returns the new counts of the window."""
         ...
 
     def totals(self, now: float) -> Totals:
-        """What it holds now; not to be kept or changed."""
+        """The counts at `now`; do not keep or change the object."""
         ...
 
 
 class CountWindow:
-    """The last `size` calls, in a ring of them."""
+    """The last `size` calls, in a ring buffer."""
 
     def __init__(self, size: int) -> None:
-        self._ring = bytearray(size)  # of each call: 1 if it failed, 2 if it was slow, 3 if both
+        self._ring = bytearray(size)  # for each call: 1 if it failed, 2 if it was slow, 3 if both
         self._next = 0
         self._totals = Totals()
 
@@ -72,11 +72,11 @@ class CountWindow:
 
 
 class TimeWindow:
-    """The calls of the last `size` seconds, in a ring of whole seconds: the running one and those before it."""
+    """The calls of the last `size` seconds, in a ring buffer with one entry for each second, including the current."""
 
     def __init__(self, size: int) -> None:
         self._ring = [Totals() for _ in range(size)]
-        self._second = 0  # the newest that the ring holds
+        self._second = 0  # the newest second in the ring
         self._totals = Totals()
 
     def add(self, failed: bool, slow: bool, now: float) -> Totals:

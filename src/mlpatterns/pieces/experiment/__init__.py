@@ -1,1 +1,1 @@
-"""Experiment: which arm is better, by users and their outcomes."""
+"""Experiment: finds the better arm from the outcomes of users."""

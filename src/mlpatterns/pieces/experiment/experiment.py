@@ -1,4 +1,4 @@
-"""Experiment: finds which arm of a split is better, by a test that may be looked at any time."""
+"""Experiment: finds which arm of a split is better, with a test that is valid at any time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ from mlpatterns.user_errors import CompositionError
 __all__ = ["Experiment", "ExperimentState"]
 
 PAGE = 2_000  # records read at once
-FRESH = 2.0  # seconds that a result is given again
-RECENT = 3600.0  # seconds: exposures that were lost within them freeze the verdict
+FRESH = 2.0  # seconds for which a result is reused
+RECENT = 3600.0  # seconds: exposures that were lost in this time freeze the verdict
 
 
 class SampleRatio(Struct, frozen=True):
-    """Users by the arm that they first met, and how many it should have been, by the revision of the weights: where
-    there is a mismatch, it says since when."""
+    """For one revision of the weights: the users by their first arm, and the expected numbers of users.
+
+    If there is a mismatch, the revision shows when it began.
+    """
 
     revision: int
     users: dict[str, int]
@@ -42,10 +44,11 @@ class ExperimentState(Struct, frozen=True):
 
     Attributes:
         control: the arm that the others are compared with.
-        users: by arm; `moved` met another arm later and are left out of the metrics, `not_sticky` are requests of
-            nobody, which are left out of everything.
-        samples: users by revision of the weights.
-        lost: exposures by arm that never came into the log.
+        users: the number of users by arm.
+        samples: the users by revision of the weights.
+        moved: the number of users who later met another arm; the metrics leave them out.
+        not_sticky: the number of requests that identify no user; all results leave them out.
+        lost: exposures by arm that never reached the log.
         first, last: times of the first and the last exposure, in seconds since 1970.
     """
 
@@ -71,26 +74,26 @@ class Experiment(Wrapper):
 
     The unit is a user, identified by the sticky header of the split. Each user has one value, known once the window of
     the metric after the user's first request is over. Users who met two arms are left out, and so are requests without
-    the header. The first arm is the control, and the first metric decides. Its interval is a confidence sequence: it
-    may be looked at, and the experiment stopped, at any time. Users who came under different weights are compared only
-    among themselves, so a change of the weights does not look like a difference of the arms. There is no verdict before
+    the header. The first arm is the control, and the first metric decides. Its interval is a confidence sequence: you
+    may look at it, and stop the experiment, at any time. Only users of the same revision of the weights are compared
+    with each other, so a change of the weights does not look like a difference of the arms. There is no verdict before
     each arm has 100 users and 10 events, while exposures are lost on the way to the log, or if the numbers of users do
-    not fit the weights.
+    not match the weights.
 
-    The query `experiment` and the page `experiment/results` read the log, so all replicas agree. Feedback (`/feedback`
-    of the PredictionLog) tells by prediction id what a user did.
+    The query `experiment` and the page `experiment/results` read the log, so all replicas agree. The outcomes of users
+    come from feedback on prediction ids (`/feedback` of the PredictionLog).
 
     Args:
         predictor: contains one sticky Split, with a PredictionLog around it.
         metrics: at least one.
         log: the URL of the log with the exposures and the feedback; by default the setting `log`.
-        alpha: the probability that arms without a difference are ever told apart, over all arms together.
+        alpha: the probability that the experiment ever finds a difference where there is none, over all arms together.
         tuning: the number of users at which the confidence sequence is tightest.
-        name: by default that of `predictor`.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
-        CompositionError: there is not exactly one sticky Split below it, or an option is out of its range.
-        SettingsError: at the start: the log can only be written to.
+        CompositionError: `predictor` does not contain exactly one sticky Split, or an option is out of its range.
+        SettingsError: at the start: the log cannot be read.
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class Experiment(Wrapper):
         self._store = await runtime.store(LogStore, self.log or runtime.settings.log_url)  # type: ignore[type-abstract]
         self._lock = asyncio.Lock()
         self._people: Population | None = None
-        self._place = self._told = 0  # in the log: what comes before was read
+        self._place = self._told = 0  # positions in the log up to which records and feedback were read
         self._last: tuple[float, ExperimentState] | None = None
 
     # ---- operations ----
@@ -128,7 +131,7 @@ class Experiment(Wrapper):
         Raises:
             Unavailable: the log or the control store does not answer.
         """
-        async with self._lock:  # those who ask meanwhile get the same
+        async with self._lock:  # callers who wait here get the same result
             if self._last is None or self._clock.monotonic() >= self._last[0] + FRESH:
                 found = await self._found()
                 self._last = self._clock.monotonic(), found
@@ -169,8 +172,8 @@ class Experiment(Wrapper):
         )  # fmt: skip
 
     async def _read(self, path: str) -> Population:
-        """The users by all that is in the log now. What was read before is not read again; who is cancelled on the way
-        leaves what he has read to the next."""
+        """The users according to the current log. Reads only what is new; after a cancellation, the next call goes on
+        from there."""
         horizon = max(metric.window for metric in self.metrics)
         people = self._people = self._people or Population(path, tuple(self.split.children), horizon)
         while True:
@@ -195,7 +198,7 @@ def _sample(revision: int, period: Period) -> SampleRatio:
 
 
 def _split_in(predictor: Predictor) -> Split:
-    """The Split that is nearest below."""
+    """The nearest Split inside `predictor`."""
     level, splits = [predictor], list[Split]()
     while level and not splits:
         splits = [piece for piece in level if isinstance(piece, Split)]

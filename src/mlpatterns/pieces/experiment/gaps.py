@@ -1,4 +1,4 @@
-"""Which of the numbered exposures of a split never came into the log: gaps that later numbers have overtaken."""
+"""Which of the numbered exposures of a split never reached the log: gaps that later numbers have overtaken."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from msgspec import Struct, field
 
 __all__ = ["Gaps"]
 
-SETTLED = 60.0  # seconds after which a number that others have overtaken is lost: requests end in another order
+SETTLED = 60.0  # seconds until an overtaken number counts as lost, because requests end out of order
 
 
 class _Numbers(Struct):
-    """Of one process and arm: all up to `upto` have come or are lost, those `ahead` have come, each with its time."""
+    """The numbers of one process and arm.
+
+    All numbers up to `upto` have arrived or are lost. The numbers in `ahead` have arrived, each at its time.
+    """
 
     upto: int | None = None
     ahead: dict[int, float] = field(default_factory=dict)
@@ -27,8 +30,8 @@ class _Numbers(Struct):
             del self.ahead[self.upto]
 
     def settled(self, until: float) -> Iterator[tuple[float, int]]:
-        """The gaps before numbers that came by `until`: when, and how many are missing. Where the log begins later than
-        the process, its first number is no gap."""
+        """The gaps before numbers that arrived by `until`: the time, and how many numbers are missing. If the log
+        begins later than the process, there is no gap before its first number."""
         for number in sorted(self.ahead):
             if self.ahead[number] > until:
                 return
@@ -39,7 +42,7 @@ class _Numbers(Struct):
 
 
 class Gaps:
-    """The gaps of all processes and arms: the open ones, and those that are lost."""
+    """The gaps of all processes and arms: open gaps and lost exposures."""
 
     def __init__(self, arms: Iterable[str]) -> None:
         self._arms = tuple(arms)
@@ -51,12 +54,12 @@ class Gaps:
         self._numbers.setdefault((source, arm), _Numbers()).see(number, at)
 
     def settle(self, now: float) -> None:
-        """Counts gaps as lost that were overtaken a minute before `now`."""
+        """Counts the gaps as lost that were overtaken at least a minute before `now`."""
         for (_, arm), numbers in self._numbers.items():
             self._lost += [(arm, at, missing) for at, missing in numbers.settled(now - SETTLED)]
 
     def lost(self, since: float = 0.0) -> dict[str, int]:
-        """The lost exposures by arm that were overtaken from `since` on."""
+        """The number of lost exposures by arm that were overtaken at `since` or later."""
         found = dict.fromkeys(self._arms, 0)
         for arm, at, missing in self._lost:
             found[arm] += missing if at >= since else 0

@@ -9,7 +9,7 @@ from mlpatterns.markup import Markup, element, group, piece_page, table
 
 __all__ = ["page"]
 
-WIDTH, ROW, LEFT = 640, 34, 180  # of the picture, in its own units
+WIDTH, ROW, LEFT = 640, 34, 180  # of the picture, in SVG units
 HEADS = ("Arm", "Users", "Events", "Value", "Effect", "From", "To", "p", "No feedback", "Detectable", "Verdict")
 
 
@@ -20,7 +20,9 @@ def page(
     facts: Sequence[tuple[str, str | float]],
     samples: Sequence[tuple[int, str, int, float]] = (),
 ) -> str:
-    """The page; `facts` are further rows of its first table, `samples` the users by revision of the weights and arm."""
+    """The page; `facts` are further rows of its first table, `samples` are rows of revision, arm, users and expected
+    users.
+    """
     body: list[str] = [element("p", element("strong", f"{verdict.state}: "), verdict.says)]
     body += [element("p", warning, class_="warn") for warning in verdict.warnings]
     body.append(table(("What", "Found"), [*facts, ("p of the users by arm (mismatch at 0.001)", verdict.srm_p)]))
@@ -44,7 +46,7 @@ def _row(name: str, one: ArmResult) -> tuple[str | float, ...]:
 
 
 def _picture(metric: MetricResult) -> Markup:
-    """The intervals of all arms but the control, on one axis that has 0."""
+    """The intervals of all arms except the control, on one axis that includes 0."""
     known = {arm: one for arm, one in metric.arms.items() if one.lower is not None and one.upper is not None}
     if not known:
         return group()

@@ -21,18 +21,18 @@ from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Metric", "Population", "Unit"]
 
-MOST_EARLY = 10_000  # feedback that waits for the record of its prediction
+MOST_EARLY = 10_000  # the most feedback that waits for the record of its prediction
 GRACE = 3600.0  # seconds beyond the window within which feedback may still be read
 
 
 class Metric(Struct, frozen=True):
-    """What is measured of each user.
+    """A measurement of each user.
 
     Attributes:
-        name: the name of the feedback, such as ``converted``; a truth value counts as 1 or 0, a text is ignored.
+        name: the name of the feedback, such as ``converted``; a Boolean counts as 1 or 0, a text is ignored.
         per_user: how the feedback on all predictions of a user becomes one value.
-        window: the seconds after a user's first exposure in which feedback counts; the user counts when they are over.
-        partial: whether a user counts before that, with the feedback so far.
+        window: the seconds after a user's first exposure in which feedback counts; the user counts after that.
+        partial: whether a user counts before the window is over, with the feedback so far.
         missing: whether a user without feedback counts as 0 or is left out.
         per: for a ratio, the feedback whose sum is the denominator; ``requests`` counts the user's requests.
         better: which direction is good.
@@ -75,9 +75,10 @@ class Unit(Struct):
     """One user.
 
     Attributes:
-        arm, revision, since: those of the first exposure.
-        moved: whether the user has met another arm since.
-        feedback: the feedback by name and prediction, with its time, in the order of arrival.
+        arm, revision, since: the arm, the revision of the weights and the time of the first exposure.
+        moved: whether the user has met another arm since then.
+        requests: the times of the user's exposures.
+        feedback: the value and the time of feedback, by name and prediction id, in the order of arrival.
     """
 
     arm: str
@@ -88,7 +89,7 @@ class Unit(Struct):
     feedback: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def within(self, name: str, window: float) -> list[float]:
-        """The feedback with a name within so many seconds after the first exposure."""
+        """The values of the feedback `name` within `window` seconds after the first exposure."""
         return [value for value, at in self.feedback.get(name, {}).values() if at - self.since <= window]
 
 
@@ -111,9 +112,9 @@ class Population:
         self.units: dict[str, Unit] = {}
         self.exposures = self.not_sticky = 0
         self.first = self.last = 0.0
-        self._of: dict[str, Unit | None] = {}  # by prediction; None of nobody
+        self._of: dict[str, Unit | None] = {}  # by prediction id; None if there is no user
         self._early: dict[tuple[str, str], Feedback] = {}
-        self._recent: deque[tuple[float, str]] = deque()  # predictions by time, to forget them
+        self._recent: deque[tuple[float, str]] = deque()  # times and prediction ids, for `forget`
         self.gaps = Gaps(arms)
 
     def expose(self, records: Iterable[Record]) -> None:
@@ -141,8 +142,8 @@ class Population:
             self._of.pop(self._recent.popleft()[1], None)
 
     def add_feedback(self, feedback: Iterable[Feedback]) -> None:
-        """Reads feedback; of several values with one name the last counts. Feedback on a prediction whose record has
-        not come yet is kept for a while.
+        """Reads feedback; if a prediction has several values with one name, the last counts. Feedback that arrives
+        before the record of its prediction is kept until the record arrives, up to a limit.
         """
         early, self._early = self._early, {}
         for each in (*early.values(), *feedback):
@@ -159,7 +160,7 @@ class Population:
                 values[each.prediction_id] = float(each.value), each.at
 
     def outcomes(self, metric: Metric, now: float) -> Outcomes:
-        """One value of each user whose window is over, without users who met two arms."""
+        """One value for each user whose window is over, without users who met two arms."""
         arms: dict[str, _Columns] = {arm: _Columns() for arm in self.arms}
         make = PER_USER[metric.per_user]
         for unit in self.units.values():
@@ -176,7 +177,7 @@ class Population:
         return Outcomes(metric.name, {arm: columns.made(ratio=ratio) for arm, columns in arms.items()}, metric.better)
 
     def periods(self, buckets: Mapping[int, Mapping[str, int]]) -> dict[int, Period]:
-        """Users by the revision of the weights at their first exposure, without revisions that are unknown now."""
+        """Users by the revision of the weights at their first exposure; revisions without `buckets` are left out."""
         users: dict[int, Counter[str]] = defaultdict(Counter)
         for unit in self.units.values():
             users[unit.revision][unit.arm] += 1
@@ -196,7 +197,7 @@ class Population:
         return None
 
     def _met(self, key: str, found: Exposure, at: float) -> Unit:
-        """The user. The log has requests in the order of their ends, so the first exposure may come later."""
+        """The user. The log has requests in the order in which they end, so the first exposure may arrive later."""
         unit = self.units.get(key)
         if unit is None:
             unit = self.units[key] = Unit(found.arm, found.revision, at)

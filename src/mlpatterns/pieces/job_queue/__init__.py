@@ -1,1 +1,1 @@
-"""JobQueue: accepted now, answered later."""
+"""JobQueue: accepts requests now and answers them later."""

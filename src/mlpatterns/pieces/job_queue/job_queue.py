@@ -1,4 +1,4 @@
-"""JobQueue: the caller gets a job id now, and the answer when a worker has it."""
+"""JobQueue: the caller gets a job id now, and the answer when a worker has made it."""
 
 from __future__ import annotations
 
@@ -33,33 +33,34 @@ NOT_DESCRIBED = "no worker of its queue has reported the metadata of the model y
 class JobQueue(Wrapper):
     """Queues each request of `predictor` and answers ``accepted`` with the id of the job, which is the prediction id.
 
-    A job survives this process from the moment its id is given. Its worker, a program, runs it at least once and stores
-    its answer at most once. Errors of the request, such as INVALID, fail the job at once. OVERLOADED and RATE_LIMITED
-    put it back. UNAVAILABLE is tried again with back-off until the time of the job is over. INTERNAL, DEADLINE and a
-    worker that ends count as failed attempts; after `max_attempts` the job is a dead letter, which an operator may
-    replay. The workers report the metadata of the model, so this process does not load the model. A probe gets an id
-    and is not queued.
+    A job survives the end of this process from the moment the caller has its id. A worker, which is a program, runs the
+    job at least once and stores its answer at most once. Errors of the request, such as INVALID, fail the job
+    immediately. OVERLOADED and RATE_LIMITED put it back into the queue. UNAVAILABLE is tried again with back-off until
+    the time of the job is over. INTERNAL, DEADLINE and the end of the worker count as failed attempts; after
+    `max_attempts` the job is a dead letter, which an operator may replay. The workers report the metadata of the model,
+    so this process does not load the model. A probe gets an id but is not queued.
 
-    With the header `idempotency-key` an equal request of the same principal gets the same job, as long as that is kept;
-    another request with this key is a CONFLICT. Only the principal of a job can see it.
+    With the header `idempotency-key`, an equal request of the same principal gets the same job, as long as the job is
+    kept; a different request with this key is a CONFLICT. Only the principal of a job can see it.
 
     Args:
-        predictor: does the jobs, in the process of their worker.
+        predictor: runs the jobs, in the process of the worker.
         store: the URL of a JobStore; by default the setting `jobs`.
-        show: makes the `prediction` of `job/{id}` of the response and the metadata of the model; by default the label
+        show: makes the `prediction` of `job/{id}` from the response and the metadata of the model; by default the label
             of each row, or the values if there are no labels.
         queue: the name of the queue in the store; by default the path of this piece.
-        concurrency: jobs that one worker does at once.
+        concurrency: the number of jobs that one worker runs at once.
         lease: the seconds without a renewal after which another worker gets a job; by default the setting
             `lease_seconds`.
         max_run: the seconds that one attempt may take.
         job_timeout: the seconds from queueing until a job must be done.
-        max_attempts: failed attempts until a job is a dead letter.
-        backoff, backoff_most: the seconds before the second attempt, doubled for each further one, up to the most.
-        ttl, dead_ttl: the seconds for which an ended job, and a dead letter, are kept.
-        max_queued, max_queued_bytes: bounds of the jobs that have not ended; one more is refused as OVERLOADED.
-        max_payload_bytes: the most bytes of one request; a larger one is TOO_LARGE.
-        name: by default that of `predictor`.
+        max_attempts: the number of failed attempts after which a job is a dead letter.
+        backoff, backoff_most: the seconds before the second attempt, which double for each further attempt, and their
+            maximum.
+        ttl, dead_ttl: the seconds for which an ended job and a dead letter are kept.
+        max_queued, max_queued_bytes: limits on the jobs that have not ended; further jobs are refused as OVERLOADED.
+        max_payload_bytes: the maximum size of one request in bytes; a larger request is TOO_LARGE.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.
@@ -99,7 +100,7 @@ class JobQueue(Wrapper):
         self.programs = (JobWorker(predictor, self.options, store, queue),)
         self._queries = JobOperations(self.options, show)
         self.operations = self._queries.operations
-        self._described: ModelMetadata | None = None  # that of this piece
+        self._described: ModelMetadata | None = None  # the metadata of this piece
         self._trouble = ""
 
     @property
@@ -119,7 +120,7 @@ class JobQueue(Wrapper):
         return health if not self._trouble else Health(health.ready, f"{self.name}: {self._trouble}")
 
     async def check(self) -> Health:
-        """The health as this process knows it; not ready if no worker has reported for ten seconds."""
+        """The health known to this process, after a sweep; not ready if no worker has reported for ten seconds."""
         await self._sweep()
         health, age = self.health(), self._worker_age
         if age is None or age < WORKER_GONE:
@@ -131,7 +132,7 @@ class JobQueue(Wrapper):
         self._queue = self.queue or runtime.path
         self._counts = QueueMetrics(runtime.metrics, runtime.path)
         self._said, self._described, self._trouble = b"", None, ""
-        self._worker_age: float | None = None  # seconds since the last word of one
+        self._worker_age: float | None = None  # seconds since the last report of a worker
         url = self.store or runtime.settings.jobs_url
         self._jobs = await runtime.store(JobStore, url)  # type: ignore[type-abstract]
         self._queries.open(self._jobs, self._queue)
@@ -194,8 +195,8 @@ class JobQueue(Wrapper):
                 await self._clock.sleep(SWEEP_EVERY)
 
     async def _sweep(self) -> None:
-        """Reads the metadata that workers report, requeues jobs whose lease has ended, deletes old jobs, updates
-        metrics.
+        """Reads the metadata that workers report, requeues jobs whose lease has ended, deletes old jobs, and updates
+        the metrics.
         """
         try:
             said = await self._jobs.description(self._queue)

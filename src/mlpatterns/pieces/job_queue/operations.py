@@ -20,7 +20,7 @@ from mlpatterns.user_code import call_user_code
 
 __all__ = ["JobOperations", "QueueMetrics", "Show", "label_or_values"]
 
-MARGIN = 0.25  # seconds of a request's time that a long poll leaves for its answer
+MARGIN = 0.25  # seconds of the request's time that a long poll reserves for its answer
 REASONS = ("full", "too_large")
 
 Show = Callable[[InferenceResponse, ModelMetadata], Any]
@@ -54,7 +54,7 @@ class JobView(Struct, frozen=True, omit_defaults=True):
 
 
 class DeadLettersQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page of dead letters: at most `limit`, with ids after `after`."""
+    """A page of dead letters: at most `limit`, with ids greater than `after`."""
 
     after: str = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -151,7 +151,7 @@ class JobOperations:
         return {job.id: job_view(job, self._show, self.described)}
 
     async def _figures(self, _: None, caller: Caller) -> Figures:
-        """Tells how many jobs there are, by state."""
+        """Returns the number of jobs, by state."""
         return await self._jobs.figures(self._queue)
 
     async def _dead(self, query: DeadLettersQuery, caller: Caller) -> DeadLetters:
@@ -159,12 +159,12 @@ class JobOperations:
         return dead_letters(await self._jobs.dead(self._queue, query.after, query.limit))
 
     async def _replay(self, command: Replay, caller: Caller) -> Replayed:
-        """Queues dead letters anew, as if they had never failed."""
+        """Queues dead letters again, as if they had never failed."""
         return Replayed(await self._jobs.replay(self._queue, command.ids, self._options.job_timeout))
 
 
 class QueueMetrics:
-    """The metrics of a queue; its jobs by state are the same in every process that asks."""
+    """The metrics of a queue; every process reports the same numbers of jobs by state, because they share the queue."""
 
     def __init__(self, metrics: Metrics, piece: str) -> None:
         self.queued = metrics.counter("mlpatterns_jobs_queued_total", "Jobs that were queued.", piece=piece)
@@ -193,7 +193,8 @@ def job_view(job: Job, show: Show, described: ModelMetadata) -> JobView:
     """A job as its caller sees it.
 
     Raises:
-        InternalError: its answer cannot be shown.
+        InternalError: another version of mlpatterns wrote the answer.
+        Exception: the error of `show`.
     """
     if job.state != "done":
         status = "failed" if job.state == "dead" else job.state
@@ -205,7 +206,7 @@ def job_view(job: Job, show: Show, described: ModelMetadata) -> JobView:
 
 
 def label_or_values(response: InferenceResponse, described: ModelMetadata) -> Any:
-    """The label of each row where the model has labels and scores for them, else the values of its main output."""
+    """The label of each row if the model has labels and its primary output is numeric; otherwise that output."""
     values = response.outputs[described.primary_output]
     if described.labels and values.dtype.kind in "fiu":
         return best_labels(values, described.labels, described.threshold)
@@ -213,7 +214,7 @@ def label_or_values(response: InferenceResponse, described: ModelMetadata) -> An
 
 
 def dead_letters(jobs: Sequence[Job]) -> DeadLetters:
-    """Dead letters as an operator sees them."""
+    """The view of dead letters for an operator."""
     return DeadLetters(
         tuple(
             DeadLetter(job.id, job.code, job.error, job.attempts, job.principal, job.queued_at, job.changed_at)

@@ -1,1 +1,1 @@
-"""PredictionLog: a record of every prediction, and what was learned of it later."""
+"""PredictionLog: a record of every prediction, and the feedback on it."""

@@ -1,4 +1,4 @@
-"""Feedback: what became known of a prediction later. Its caller posts it, and the log keeps it."""
+"""Feedback: what becomes known about a prediction later. The prediction's caller posts it, and the log keeps it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["FeedbackOperations"]
 
 log = logging.getLogger("mlpatterns")
 
-MOST = 1000  # told at once
-LONGEST, LARGEST = 1000, 2**53  # characters of a text, and the whole numbers that JSON is sure to carry
-FLUSH_SECONDS, LOOKS, PAUSE = 1.0, 4, 0.25  # until a record that another process has in its queue is written
-RECENT = 5.0  # seconds within which a prediction may be in a queue still
+MOST = 1000  # pieces of feedback in one command
+LONGEST, LARGEST = 1000, 2**53  # characters of a text; the largest integer that JSON carries exactly everywhere
+FLUSH_SECONDS, LOOKS, PAUSE = 1.0, 4, 0.25  # enough for another process to write a record from its queue
+RECENT = 5.0  # seconds for which the record of a prediction may still be in a queue
 
 
 class NewFeedback(Struct, frozen=True, forbid_unknown_fields=True):
-    """One piece of feedback; `name` says what the value is, such as ``label`` or ``converted``."""
+    """One piece of feedback; `name` is the meaning of the value, such as ``label`` or ``converted``."""
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=256)]
     name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -46,7 +46,7 @@ class FeedbackTaken(Struct, frozen=True):
 
 
 class FeedbackOperations:
-    """The feedback operations of a log. A caller can only see predictions of its own principal."""
+    """The feedback operations of a log. A caller can access only the predictions of its own principal."""
 
     def __init__(self) -> None:
         self._store: LogStore | None = None
@@ -62,12 +62,12 @@ class FeedbackOperations:
         )
 
     async def _tell(self, command: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
-        """Stores feedback, all of it or none; of several values with one name the last one counts.
+        """Stores all of the feedback or none of it; if a prediction has several values with one name, the last counts.
 
         Raises:
             InvalidInput: a value is malformed.
             NotFound: the log has no such prediction, or it belongs to another principal.
-            Unavailable: the log cannot be written now, so the record of the prediction may still wait.
+            Unavailable: the log does not answer, or cannot be written now, so that the record may still wait.
         """
         many = command if isinstance(command, list) else [command]
         _check(many)
@@ -95,12 +95,17 @@ class FeedbackOperations:
             raise Unsupported("this log cannot be read, so it takes no feedback; set MLPATTERNS_LOG to sqlite:///")
         try:
             yield self._store
-        except Unavailable as error:  # whose words are the operator's
+        except Unavailable as error:  # its text is for the operator only
             log.warning("the log of %r does not take feedback: %s", self._path, error)
             raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
 
     async def _find(self, store: LogStore, prediction_id: str, caller: Caller) -> None:
-        """Finds the record; waits a moment for a recent one, which may still be in a queue."""
+        """Checks that the caller's record exists; waits shortly for a recent one, which may still be in a queue.
+
+        Raises:
+            NotFound: the log has no such prediction, or it belongs to another principal.
+            Unavailable: the log stores no records now, so the record may still wait.
+        """
         query = LogQuery(prediction_id=prediction_id, path=self._path, role="primary", limit=1)
         made = made_at(prediction_id)
         age = self._clock.time() - (made or 0.0)
@@ -115,7 +120,7 @@ class FeedbackOperations:
             if found:
                 break
         else:
-            if made is not None and self._queue.trouble:  # a 404 would make its caller give the label up
+            if made is not None and self._queue.trouble:  # after a 404 the caller would discard the label
                 raise Unavailable("the log stores no records now, so this one may still be waiting")
         raise NotFound("there is no such prediction in this log")
 

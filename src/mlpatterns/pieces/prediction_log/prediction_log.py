@@ -1,4 +1,4 @@
-"""PredictionLog: writes a record of every prediction, without a wait for any request."""
+"""PredictionLog: writes a record of every prediction, without delaying requests."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ ALL = 2**32
 
 @piece(lambda inner, _: PredictionLog(inner, sink="memory://"))
 class PredictionLog(Wrapper):
-    """Logs the requests and responses of `predictor`, also failed ones and those whose client has left.
+    """Logs the requests and responses of `predictor`, including failed requests and those whose client has left.
 
-    A record waits in memory for at most half a second, and is then written together with others. A sink that is down or
-    slow fails no request: records that do not fit into the queue are dropped and counted. Probes, which the server
-    itself sends, are not logged. If the sink is a LogStore, it also takes feedback, which belongs to a prediction by
+    A record waits in memory for at most half a second, and is then written together with others. If the sink is down or
+    slow, no request fails: records that do not fit into the queue are dropped and counted. Probes, which the server
+    itself sends, are not logged. If the sink is a LogStore, it also stores feedback, which refers to a prediction by
     its id.
 
     Args:
         predictor: the predictor whose requests and responses are logged.
         sink: the URL of a LogSink or LogStore; by default the setting `log`.
-        sample: the share of predictions that are logged; every log chooses the same ones. Of the others, those with an
-            exposure note are logged without their tensors.
+        sample: the share of predictions that are logged; every log chooses the same ones. Other predictions are logged
+            without their tensors if they have an exposure note, and otherwise not at all.
         redact: names of inputs, outputs and columns of inputs whose values are never logged.
-        max_elements: the most elements of a tensor that is logged; of a larger one, and of an image, the record has the
-            size and the SHA-256.
-        max_records, max_bytes: bounds of what waits to be written.
-        name: by default that of `predictor`.
+        max_elements: the maximum number of elements of a logged tensor; for a larger tensor, and for an image, the
+            record has the size and the SHA-256.
+        max_records, max_bytes: limits on the records that wait to be written.
+        name: the name of this piece; by default that of `predictor`.
 
     Raises:
-        CompositionError: an option is out of its range; at the start: no input, output or column has a name in
-            `redact`.
+        CompositionError: an option is out of its range; at the start: a name in `redact` is not an input, output or
+            column.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class PredictionLog(Wrapper):
         self._queries.open(store, self._queue, runtime)
 
     async def stop(self) -> None:
-        if self._queue is not None:  # else its start failed
+        if self._queue is not None:  # else start() failed
             await self._queue.stop()
 
     def health(self) -> Health:
@@ -111,10 +111,10 @@ class PredictionLog(Wrapper):
         return response
 
     async def _figures(self, _: None, caller: Caller) -> LogStats:
-        """What the log did in this worker: records written, waiting and dropped.
+        """The counts of the log in this worker: records written, waiting and dropped.
 
         Raises:
-            Unavailable: it has not started yet.
+            Unavailable: the log has not started yet.
         """
         if self._queue is None:
             raise Unavailable("the log has not started yet", retry_after=1)
@@ -127,7 +127,7 @@ class PredictionLog(Wrapper):
         queue, context = self._queue, request.context
         if queue is None or context.purpose == "probe":
             return
-        notes = tuple(context.notes)  # as they are now: pieces around this one note more
+        notes = tuple(context.notes)  # a copy: pieces around this one add notes later
         tensors = self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
         if tensors or arm_of(notes) is not None:
             queue.put(EndedPrediction(request, response, at, seconds, notes, status, code, error, tensors))
@@ -143,7 +143,7 @@ class PredictionLog(Wrapper):
 
 
 async def _opened(runtime: Runtime, url: str) -> tuple[LogSink, LogStore | None]:
-    """The sink, and the same again if it is one that is read too."""
+    """The sink, and the same object as a LogStore if it can also be read."""
     if not offers(LogStore, url):
         sink: LogSink = await runtime.store(LogSink, url)  # type: ignore[type-abstract]
         return sink, None
@@ -152,7 +152,7 @@ async def _opened(runtime: Runtime, url: str) -> tuple[LogSink, LogStore | None]
 
 
 def _sentence(error: BaseException) -> str:
-    """What went wrong: of our own errors their text, of others their class alone, since their text may be anything."""
+    """The error for the record: the text of our own errors, but only the class of others, whose text may be secret."""
     if isinstance(error, asyncio.CancelledError):
         return ""
     return str(error)[:LONGEST] if isinstance(error, MlpatternsError) else type(error).__name__

@@ -1,4 +1,4 @@
-"""The queue of records: bounded, never slows a request, and is written in groups by a task."""
+"""The queue of records: it is bounded, never slows a request, and a task writes it in groups."""
 
 from __future__ import annotations
 
@@ -22,21 +22,19 @@ __all__ = ["LogQueue", "LogStats"]
 
 log = logging.getLogger("mlpatterns")
 
-GATHER = 0.25  # seconds that records may wait for others: a kill loses at most twice that, and what is being written
+GATHER = 0.25  # seconds that records wait for others: a kill loses at most twice that time, and the current write
 GROUP = 1000  # records written at once
-SOON = 4 * 2**20  # bytes that are written without waiting for more
+SOON = 4 * 2**20  # bytes from which the queue is written without waiting for more
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds until a sink that failed is tried again
-FLUSH_SECONDS = 5.0  # at the end
-OVERHEAD = 1024  # bytes of a record beside its tensors, about
-SMALL = (
-    OVERHEAD + 2048
-)  # bytes up to which a record becomes a line at once: keeping its tensors for a thread costs more
+FLUSH_SECONDS = 5.0  # the time limit of the last write
+OVERHEAD = 1024  # bytes of a record without its tensors, about
+SMALL = OVERHEAD + 2048  # bytes up to which a record is encoded at once: keeping its tensors for a thread costs more
 
-Waiting = tuple[Line | EndedPrediction, int, str | None]  # with its size, and the arm of an exposure
+Waiting = tuple[Line | EndedPrediction, int, str | None]  # the item, its size in bytes, and the arm of its exposure
 
 
 class LogStats(Struct, frozen=True):
-    """What a log did in this worker.
+    """The counts of a log in this worker.
 
     Attributes:
         waiting: records that wait to be written.
@@ -57,12 +55,12 @@ class LogQueue:
     Records that do not fit are dropped and counted. If the sink fails, the write is repeated until it succeeds.
 
     Args:
-        writing: how records are made.
-        max_records, max_bytes: bounds of what waits.
-        shown: the name of the sink in log and health.
+        writing: makes the records.
+        max_records, max_bytes: limits on the records that wait.
+        shown: the name of the sink in log and health texts.
 
     Attributes:
-        trouble: what is wrong with the sink, without secrets; empty while it works.
+        trouble: what is wrong with the sink, without secrets; empty while the sink works.
     """
 
     def __init__(
@@ -78,7 +76,7 @@ class LogQueue:
         counter, path = runtime.metrics.counter, runtime.path
         self._written = counter("mlpatterns_log_records_total", "Records that a log wrote.", piece=path)
         self._errors = counter("mlpatterns_log_errors_total", "Writes that a log's sink failed.", piece=path)
-        self._dropped("")  # so that there is a 0 where nothing was dropped yet
+        self._dropped("")  # so that the metric is 0, not absent, before the first drop
         runtime.keep("write the log", self._write)
 
     def put(self, ended: EndedPrediction) -> None:
@@ -104,7 +102,7 @@ class LogQueue:
         )
 
     async def flush(self, seconds: float) -> bool:
-        """Writes all that waits, at once; False if the time was too short."""
+        """Writes all waiting records now; False if `seconds` were too short."""
         self._hurry.set()
         try:
             async with asyncio.timeout(seconds):
@@ -114,7 +112,7 @@ class LogQueue:
         return True
 
     async def stop(self) -> None:
-        """Writes what waits, within a time limit; the rest counts as dropped."""
+        """Writes the waiting records within a time limit; the rest counts as dropped."""
         self._stopping = True
         await self.flush(FLUSH_SECONDS)
         if self._waiting:
@@ -147,7 +145,7 @@ class LogQueue:
         if self._hurry.is_set() and (self._stopping or not self.trouble):
             return
         self._hurry.clear()
-        with suppress(TimeoutError):  # by the loop's own timer: two tasks to wait for one of would cost more
+        with suppress(TimeoutError):  # a timer costs less than two tasks to wait for
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()
 

@@ -1,4 +1,4 @@
-"""Makes the record of a prediction that has ended: which tensors it keeps, and how."""
+"""Makes the record of a prediction that has ended, and decides which tensors it keeps, and in which form."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["EndedPrediction", "RecordOptions", "Records", "arm_of", "shown"]
 
 log = logging.getLogger("mlpatterns")
 
-EXPOSURES = ("arm", "exposure")  # the keys of notes that an experiment is counted by
+EXPOSURES = ("arm", "exposure")  # the keys of the notes that an experiment counts
 
 
 class EndedPrediction(Struct, frozen=True, gc=False):
-    """A prediction that has ended, of which the record is made later.
+    """A prediction that has ended and whose record is made later.
 
     Attributes:
         tensors: whether the record keeps the tensors.
@@ -44,23 +44,23 @@ class EndedPrediction(Struct, frozen=True, gc=False):
 
 
 class _Plan(Struct, frozen=True):
-    """How tensors are treated: which are images, and which are redacted, whole or by columns."""
+    """How tensors are treated: which are images, and which are redacted, entirely or by columns."""
 
     described: ModelMetadata | None
     images: Collection[str]
     whole: Collection[str]
     columns: Mapping[str, Collection[int]]
-    sure: bool = True  # that nothing is kept which should be redacted
+    sure: bool = True  # whether every name to redact was found; if not, no tensor is kept
 
 
 class RecordOptions:
-    """How records are made.
+    """Makes records with the given options.
 
     Args:
         path: the path of the piece that logs.
-        describe: gives the metadata of the model, or raises NotStarted.
+        describe: returns the metadata of the model, or raises NotStarted.
         redact: names of inputs, outputs and columns of inputs that are never kept.
-        max_elements: of a tensor with more elements, or more bytes of text, only size and digest are kept.
+        max_elements: for a tensor with more elements, or more bytes of text, only size and digest are kept.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class RecordOptions:
         """Checks the names to redact.
 
         Raises:
-            CompositionError: a name is no tensor or column of the model, if its metadata is known.
+            CompositionError: the metadata of the model is known, and a name is not one of its tensors or columns.
         """
         try:
             described = self._describe()
@@ -121,7 +121,7 @@ class RecordOptions:
         self._known = False
 
     def _planned(self) -> _Plan:
-        """The plan; made anew only when the metadata is new."""
+        """The plan, which is made again only if the metadata has changed."""
         if self._known:
             return self._plan
         try:
@@ -172,7 +172,7 @@ class RecordOptions:
 
 
 class Records(EncodedRecords):
-    """The content of a queue: lines, and predictions that become lines when they are read."""
+    """The content of a queue: lines, and predictions that are encoded as lines when they are read."""
 
     def __init__(self, waited: Sequence[Line | EndedPrediction], line: Callable[[EndedPrediction], Line]) -> None:
         self._waited, self._line = waited, line
@@ -185,7 +185,7 @@ class Records(EncodedRecords):
 
 
 def arm_of(notes: Sequence[Note]) -> str | None:
-    """The arm of the exposure note; an empty text for an exposure without an arm, None without an exposure."""
+    """The arm from the first note in `EXPOSURES`: an empty text for a note ``exposure``, None without such a note."""
     for note in notes:
         if note.key in EXPOSURES:
             return str(note.value)[:64] if note.key == "arm" else ""
@@ -193,10 +193,10 @@ def arm_of(notes: Sequence[Note]) -> str | None:
 
 
 def shown(value: Array, most: int) -> Any:
-    """A tensor as nested lists, with bytes as text; a large one as its size and the SHA-256 of its elements.
+    """A tensor as nested lists, with bytes as text; a large tensor as its size and the SHA-256 of its elements.
 
     Args:
-        most: the most elements, or bytes of text, that are kept; 0 for an image.
+        most: the maximum number of elements, or of bytes of text, that are kept; 0 for an image.
     """
     if value.dtype.kind != "O":
         return value.tolist() if value.size <= most else _digest(value, [value.tobytes()])
@@ -204,7 +204,7 @@ def shown(value: Array, most: int) -> Any:
     if sum(map(len, items)) <= most:
         try:
             texts = [item.decode() for item in items]
-        except UnicodeDecodeError:  # of another kind than text
+        except UnicodeDecodeError:  # the bytes are not text
             return _digest(value, items)
         return np.array([*texts, None], dtype=object)[:-1].reshape(value.shape).tolist()
     return _digest(value, items)
@@ -223,8 +223,8 @@ def _digest(value: Array, parts: Sequence[bytes]) -> dict[str, Any]:
 
 
 def _without(value: Array, columns: Collection[int], most: int) -> Any:
-    """The tensor with null in the redacted columns. Nothing is kept of one that is too large, since a digest can be
-    guessed.
+    """The tensor with null in the redacted columns. Nothing is kept of a tensor that is too large, because the values
+    can be guessed from a digest.
     """
     if value.size > most or not value.ndim:
         return None

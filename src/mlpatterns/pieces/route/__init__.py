@@ -1,1 +1,1 @@
-"""Route: which part answers whom, by rules."""
+"""Route: rules that choose which part answers a request."""

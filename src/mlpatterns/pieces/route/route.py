@@ -42,20 +42,20 @@ class Route(BasePredictor):
     """Chooses one of several predictors by rules, e.g. ``Route({"animals": a, "plants": b}, rules=[Rule(to="plants",
     headers={"target": "mountain"})], default="animals")``.
 
-    The first rule that matches decides. This also holds for requests about the model: `/label`, `/metadata`,
-    `/predict/test` and the query ``health/pred``, which says whether the part for this caller can answer now. The note
-    `route`, which the caller gets as ``x-mlp-route``, names the part. The field `described` of the response has the
-    metadata of the part.
+    The first rule that matches decides. This also applies to requests about the model: `/label`, `/metadata`,
+    `/predict/test` and the query ``health/pred``, which returns whether the part for this caller can answer now. The
+    note `route`, which the caller gets as ``x-mlp-route``, names the part. The field `described` of the response has
+    the metadata of the part.
 
     Args:
         parts: the predictors by name; all take the same inputs.
         rules: the rules in order, or the path of a YAML file with rules, which is read at construction.
-        default: the part for a request that no rule matches; without it such a request is NOT_FOUND.
-        timeout: the seconds that a part may take, unless its rule has a timeout.
+        default: the part for a request that no rule matches; without a default such a request is NOT_FOUND.
+        timeout: the seconds that a part may take, if its rule has no timeout.
 
     Raises:
         CompositionError: a rule cannot be used; at the start: the parts do not take the same inputs.
-        UnknownName: a rule or the default names no part.
+        UnknownName: a rule or the default names a part that does not exist.
         MissingExtra: PyYAML is not installed.
         NotFound: `predict` and `describe`: no rule matches, and there is no default.
     """
@@ -96,7 +96,7 @@ class Route(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """That of the default part, or of the first one without a default; while it is not known, another's."""
+        """The metadata of the default part or, without a default, of the first; while it is unknown, of another."""
         with suppress(NotStarted):
             return self._described.once_ready()
         for part in self.children.values():
@@ -108,12 +108,12 @@ class Route(BasePredictor):
         return self.children[self._choose(context, None)[0]].describe(context)
 
     def identity(self) -> str | None:
-        """The identity of the parts if all have the same; else None, since the caller decides."""
+        """The identity of the parts if all have the same; otherwise None, because the part depends on the request."""
         found = {part.identity() for part in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Ready if one part is; the reason names what is wrong with the others."""
+        """Ready if at least one part is ready; the reason names what is wrong with the others."""
         whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
@@ -136,7 +136,7 @@ class Route(BasePredictor):
             )
             for part in self.children
         }  # fmt: skip
-        with suppress(NotStarted):  # a remote part that is not there yet
+        with suppress(NotStarted):  # a remote part may not be available yet
             inputs = self._described.of_all().inputs
             for rule in self.rules:
                 for one in rule.data:
@@ -153,7 +153,7 @@ class Route(BasePredictor):
         return answer_of(self.name, answer, part, request.context)
 
     def _choose(self, context: Context, request: InferenceRequest | None) -> tuple[str, float | None]:
-        """The part, and the seconds that it has."""
+        """The name of the chosen part, and the seconds that it may take, or None."""
         now = self._clock.time() if self._on_time else 0.0
         try:
             inputs = self.metadata.inputs if self._on_data and request is not None else ()

@@ -1,4 +1,4 @@
-"""Rules: which requests a Route sends to which part, in Python or in a YAML file."""
+"""The rules by which a Route sends requests to its parts, from Python or a YAML file."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A condition on the data that every row of the request must meet; NaN meets none.
 
     Args:
-        column: its name, or its index in the row from 0.
-        input: the name of the input; by default the only or the first one.
-        at_least: the least value.
+        column: the name of the column, or its index in the row, counted from 0.
+        input: the name of the input; by default the first.
+        at_least: the smallest value that meets the condition.
         below: the value must be less than this.
     """
 
@@ -45,11 +45,11 @@ class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Checks that the column exists.
 
         Args:
-            to: the part of the rule.
-            inputs: those of the model.
+            to: the part of the rule, for the error text.
+            inputs: the inputs of the model.
 
         Raises:
-            UnknownName: it does not exist, so no request could meet the condition.
+            UnknownName: the input or the column does not exist, so no request could meet the condition.
         """
         what = f"of the data in the rule for {to!r}:"
         spec = next((one for one in inputs if self.input in (None, one.name)), None)
@@ -61,7 +61,7 @@ class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise UnknownName(f"column {what}", str(self.column), spec.fields)
 
     def holds(self, request: InferenceRequest, inputs: Sequence[TensorSpec]) -> bool:
-        """Whether all rows meet the condition."""
+        """Whether all rows meet the condition; False if the request does not have the column as a number."""
         spec = next((one for one in inputs if self.input in (None, one.name)), None)
         if spec is None or spec.name not in request.inputs:
             return False
@@ -85,12 +85,12 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Args:
         to: the name of the part.
-        headers: by name in any case, the value that the request must have, or a list of values.
-        parameters: by name, the value that the request must have.
-        between: two times of day, as ("22:00", "06:00"): from the first to just before the second.
+        headers: the value, or a list of allowed values, for each header by name; names are case-insensitive.
+        parameters: the required value for each parameter by name.
+        between: two times of day, e.g. ("22:00", "06:00"): from the first to just before the second.
         timezone: the IANA name of the time zone of `between`.
-        data: conditions on the values; a request about the model, which has no data, does not meet them.
-        when: a function of the request, for other conditions; not in a file.
+        data: conditions on the values. A request about the model meets no condition of `parameters`, `data` or `when`.
+        when: a function of the request, for other conditions; only in Python, not in a file.
         timeout: the seconds that the part may take.
 
     Raises:
@@ -135,11 +135,12 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def meets(
         self, context: Context, request: InferenceRequest | None, inputs: Sequence[TensorSpec], now: float
     ) -> bool:
-        """Whether a request, or a request about the model, which has only a context, meets all conditions.
+        """Whether a request meets all conditions.
 
         Args:
-            inputs: those of the model.
-            now: in seconds since 1970.
+            context, request: the request; `request` is None for a request about the model, which has only a context.
+            inputs: the inputs of the model.
+            now: the current time in seconds since 1970.
 
         Raises:
             Exception: the error of `when`.
@@ -177,10 +178,10 @@ class RuleFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_rules(path: Path) -> RuleFile:
-    """Reads rules from a YAML file, with the fields of `Rule`, and the default if it has one.
+    """Reads rules, which have the fields of `Rule`, and the optional default from a YAML file.
 
     Raises:
-        CompositionError: it cannot be read, or a part of it is wrong; the error text says where.
+        CompositionError: the file cannot be read, or its content is wrong; the error text names the position.
         MissingExtra: PyYAML is not installed.
     """
     try:
@@ -205,7 +206,7 @@ def parse_rules(found: Any, where: str) -> RuleFile:
     """The rules in the content of a file.
 
     Raises:
-        CompositionError: something in it is not right.
+        CompositionError: the content is not valid.
     """
     try:
         rules = msgspec.convert(found, RuleFile, dec_hook=_no_function)
@@ -245,5 +246,5 @@ def _loader() -> Any:
 
 
 def _same(value: Any, wanted: str | int | float | bool) -> bool:
-    """Whether two values are equal; a truth value never equals a number."""
+    """Whether two values are equal; a Boolean never equals a number."""
     return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted

@@ -1,1 +1,1 @@
-"""Shadow: a candidate gets the same requests, and its answers are compared."""
+"""Shadow: sends the same requests to a candidate, and compares its answers."""

@@ -1,4 +1,4 @@
-"""The candidate of a shadow: started in the background, called from a bounded queue, compared with the primary."""
+"""The candidate of a shadow: it starts in the background, gets requests from a bounded queue, and is compared."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ log = logging.getLogger("mlpatterns")
 
 
 class MirroredRequest(Struct, frozen=True):
-    """A request whose caller has the answer.
+    """A request that the primary has answered.
 
     Attributes:
-        answer: the answer of the primary, which took `seconds`.
+        answer: the answer of the primary.
         described: the metadata of the model that answered.
-        at: when the request came, in seconds since 1970.
+        at: the time at which the request arrived, in seconds since 1970.
+        seconds: how long the primary took.
     """
 
     request: InferenceRequest
@@ -69,9 +70,9 @@ class Mirror:
     """Sends the requests of callers to `candidate`, in the background.
 
     Args:
-        on_outcome: gets each outcome; it must not wait.
-        max_concurrency: requests inside the candidate at once; it shares threads with the primary.
-        max_waiting, max_bytes: bounds of the requests that wait, and of their tensors; more are dropped and counted.
+        on_outcome: a function that gets each outcome; it must not wait.
+        max_concurrency: the number of requests that the candidate runs at once; it shares threads with the primary.
+        max_waiting, max_bytes: limits on the requests that wait and on their tensors; others are dropped and counted.
         timeout: the seconds that one request may take.
     """
 
@@ -127,7 +128,7 @@ class Mirror:
         return MirrorCounts(self.ready, int(self._sampled.value), **ends, waiting=len(self._waiting) + self._inside)
 
     async def stop(self) -> None:
-        """Drops what waits, and stops the candidate."""
+        """Drops the waiting requests, and stops the candidate."""
         self._stopping, self.ready = True, False
         self._ends["dropped"].inc(len(self._waiting))
         self._waiting.clear()
@@ -137,7 +138,7 @@ class Mirror:
 
     async def _start(self) -> None:
         await self._runtime.start_tree(self._candidate)
-        if self._stopping:  # it was told to while this was on its way
+        if self._stopping:  # stop() was called during the start
             await self._runtime.stop_tree(self._candidate)
         else:
             self.ready = True
@@ -152,7 +153,7 @@ class Mirror:
             self._inside += 1
             try:
                 end = await self._ask(mirrored)
-            except BaseException:  # this is the end of the piece: what was asked has no end
+            except BaseException:  # the piece stops, so the request has no outcome
                 self._ends["dropped"].inc()
                 raise
             finally:
@@ -181,7 +182,7 @@ class Mirror:
         if answer.status != "done":
             raise InternalError("the candidate answers later, so there is nothing to compare")
         name = mirrored.described.primary_output
-        if name not in mirrored.answer.outputs:  # the caller asked for others
+        if name not in mirrored.answer.outputs:  # the caller requested other outputs
             name = next(iter(mirrored.answer.outputs), name)
         try:
             one, other = mirrored.answer.outputs[name], answer.outputs[name]
@@ -210,7 +211,7 @@ async def _within(seconds: float, work: Awaitable[Any]) -> Any:
     """The result of `work`.
 
     Raises:
-        DeadlineExceeded: it took longer.
+        DeadlineExceeded: `work` took longer than `seconds`.
     """
     try:
         async with asyncio.timeout(seconds):

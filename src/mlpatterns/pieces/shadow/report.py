@@ -1,4 +1,4 @@
-"""How a candidate compares with the primary, by the records of a shadow in the log."""
+"""The report that compares a candidate with the primary, from the records of a shadow in the log."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from mlpatterns.stores.log import LogQuery, LogStore, Record
 
 __all__ = ["DIFFERENCE", "Example", "Latency", "ShadowOperations", "ShadowQuery", "ShadowReport", "difference_in"]
 
-DIFFERENCE = "difference"  # the key of the note that a comparison is kept in
-MOST, PAGE = 100_000, 1000  # records of a report, and read at once
+DIFFERENCE = "difference"  # the key of the note that has the comparison
+MOST, PAGE = 100_000, 1000  # the most records in a report; records read at once
 EXAMPLES, FLIPS = 20, 20
 
 
 class ShadowQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The comparisons of the last hours; or those of one id that a caller gave, with tests."""
+    """Selects the comparisons of the last `hours`; with `caller_id` only those of this id, including tests."""
 
     hours: Annotated[float, Meta(gt=0, le=100_000)] = 24.0
     caller_id: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
 
 
 class Latency(Struct, frozen=True):
-    """Seconds of the same requests, of both models."""
+    """Quantiles of the seconds that one model took for the compared requests."""
 
     p50: float
     p99: float
@@ -55,14 +55,15 @@ class ShadowReport(Struct, frozen=True):
 
     Attributes:
         compared, failed: numbers of requests; `errors` has the failed ones by code.
-        agreement: the share of rows with the same label, or without labels, with a difference within the tolerance;
-            None without rows.
+        agreement: the share of rows with the same label; for a model without labels, the share of rows whose difference
+            is within the tolerance; None without rows.
         flips: numbers of rows by ``from → to``.
         largest, mean: absolute differences of the numbers; `mean` is a mean over requests.
-        seconds: of both models; None without requests.
-        examples: the comparisons with the largest differences, of predictions of the principal who reads the report.
-        complete: whether all records of that time were read. If not, the report has the first ones; ask for fewer
-            hours.
+        seconds: the latency of each of the two models; None without requests.
+        examples: the comparisons with the largest differences, among the predictions of the principal who reads the
+            report.
+        complete: whether all records of the period were read. If not, the report has only the first ones; request
+            fewer hours.
     """
 
     compared: int
@@ -103,7 +104,7 @@ class ShadowOperations:
         """How often candidate and primary agree, where they differ, and how long each takes.
 
         Raises:
-            Unsupported: the log can only be written to.
+            Unsupported: the log cannot be read.
         """
         found, complete = await self._records(query)
         return report(found, caller.principal, complete=complete)

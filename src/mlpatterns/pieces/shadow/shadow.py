@@ -1,6 +1,4 @@
-"""Shadow: a candidate gets the same requests as the primary model, and their answers are compared; callers notice
-nothing.
-"""
+"""Shadow: sends the requests of the primary model to a candidate too, and compares the answers, unseen by callers."""
 
 from __future__ import annotations
 
@@ -32,32 +30,32 @@ ALL = 2**32
 
 @piece(lambda inner, other: Shadow(inner, other, sink="memory://"))
 class Shadow(BasePredictor):
-    """Answers as `primary` does, and then sends the request to `candidate` too, e.g. ``Shadow(model,
+    """Returns the answer of `primary`, and then sends the request to `candidate` too, e.g. ``Shadow(model,
     OnnxModel("next"))``.
 
-    Callers wait for the primary only. The candidate starts in the background and gets the request when the answer is
-    there; it may be slow, fail or be missing. It gets the request and the id of the caller, but not the rest of the
-    context. Each sampled request is compared, fails or is dropped; the metrics count each. Probes and replays are not
-    mirrored; tests are if `tests` is set.
+    Callers wait for the primary only. The candidate starts in the background and gets the request after the primary has
+    answered; it may be slow, fail or be missing. It gets the request and the id of the caller, but not the rest of the
+    context. The metrics count how each sampled request ends: it is compared, fails or is dropped. Probes and replays
+    are not mirrored; tests are mirrored only if `tests` is set.
 
     Each comparison is a record in the log, with the same prediction id, the role ``shadow`` and the note
-    ``difference``. The query `shadow` and the page `shadow/report` are made of these records. The record does not
-    repeat the inputs: the record of the primary has them if a PredictionLog around this piece keeps them.
+    ``difference``. The query `shadow` and the page `shadow/report` read these records. The record does not repeat the
+    inputs: the record of the primary has them if a PredictionLog around this piece keeps them.
 
-    A candidate in this process shares its CPUs and threads. A candidate that blocks the event loop needs a process of
-    its own (`run_on="process"`, or a Service).
+    A candidate in this process shares the CPUs and threads of the primary. A candidate that blocks the event loop needs
+    its own process (`run_on="process"`, or a Service).
 
     Args:
-        primary: answers; the whole has its name.
+        primary: the predictor that answers; this piece has its name.
         candidate: gets the same requests afterwards.
         sample: the share of requests that are mirrored; every replica chooses the same ones.
-        tests: mirror tests too. Reports do not count them; the caller can look one up by its id.
+        tests: whether to mirror tests too. Reports do not count them; the caller can look one up by its id.
         sink: the URL of the log; by default the setting `log`.
         redact: names of outputs that the records never keep.
-        tolerance: a smaller difference of two numbers counts as none.
-        timeout: the seconds that the candidate has for one request.
-        max_concurrency: requests inside the candidate at once, in each process.
-        max_waiting, max_bytes: bounds of the requests that wait for the candidate, and of their tensors; more are
+        tolerance: a smaller difference between two numbers does not count.
+        timeout: the seconds that the candidate may take for one request.
+        max_concurrency: the number of requests that the candidate runs at once, in each process.
+        max_waiting, max_bytes: limits on the requests that wait for the candidate, and on their tensors; others are
             dropped.
 
     Raises:
@@ -179,7 +177,7 @@ class Shadow(BasePredictor):
         log.put(EndedPrediction(request, end.answer, end.at, end.seconds, tuple(context.notes), status, code, text))
 
     async def _figures(self, _: None, caller: Caller) -> MirrorCounts:
-        """What became of the requests that were sampled, in this process since its start."""
+        """How the sampled requests ended, in this process since its start."""
         if self._mirror is None:
             raise Unavailable("the server is stopping", retry_after=1)
         return self._mirror.counts

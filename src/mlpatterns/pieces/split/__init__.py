@@ -1,1 +1,1 @@
-"""Split: arms by weight, and who stays in which."""
+"""Split: divides callers among arms by weight, and keeps each caller in one arm."""

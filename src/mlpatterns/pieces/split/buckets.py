@@ -1,4 +1,4 @@
-"""Which of 10,000 buckets a unit has, and which arm has a bucket; a change of weights moves as few as possible."""
+"""Which of 10,000 buckets a unit is in, and which arm has a bucket; a change of weights moves few buckets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MOST_ARMS = 100  # so that the longest document stays below the 64 KiB of a Cont
 
 
 class Allocation(Struct, frozen=True):
-    """The buckets by arm, as runs of neighbours: at most one run a bucket.
+    """The arm of each bucket, as runs of adjacent buckets with the same arm.
 
     Attributes:
-        weights: by arm, relative to each other.
-        arms: the names, which `runs` gives by index.
+        weights: the relative weight of each arm.
+        arms: the names of the arms; `runs` refers to them by index.
         runs: index, count, index, count … from bucket 0 on; the counts add up to 10,000.
     """
 
@@ -32,7 +32,7 @@ class Allocation(Struct, frozen=True):
         """The arm of each bucket.
 
         Raises:
-            ValueError: it is not one arm for each of 10,000 buckets.
+            ValueError: `runs` does not give one arm for each of 10,000 buckets.
         """
         found: list[str] = []
         for index, count in zip(self.runs[::2], self.runs[1::2], strict=True):
@@ -44,7 +44,7 @@ class Allocation(Struct, frozen=True):
         return found
 
     def counts(self) -> dict[str, int]:
-        """The buckets of each arm."""
+        """The number of buckets of each arm."""
         found = dict.fromkeys(self.arms, 0)
         for index, count in zip(self.runs[::2], self.runs[1::2], strict=True):
             found[self.arms[index]] += count
@@ -57,15 +57,17 @@ def unit_of(salt: str, key: str) -> str:
 
 
 def bucket_of(unit: str) -> int:
-    """The bucket of a pseudonym. 2**64 is so much more than 10,000 that no bucket is likelier by more than 1e-15."""
+    """The bucket of a pseudonym. Because 2**64 is much larger than 10,000, the bias of a bucket is less than 1e-15."""
     return int(unit, 16) % BUCKETS
 
 
 def shares(weights: Mapping[str, float]) -> dict[str, int]:
-    """Buckets by arm in proportion to the weights, by largest remainders (Hamilton's method), earlier arms first.
+    """The number of buckets by arm in proportion to the weights, by largest remainders (Hamilton's method).
+
+    If remainders are equal, earlier arms come first.
 
     Raises:
-        InvalidInput: a weight is negative, infinite or no number, all are 0, or one is too small to get a bucket.
+        InvalidInput: a weight is not a number from 0 to 1e12, all are 0, or one is too small to get a bucket.
     """
     total = 0.0
     for arm, weight in weights.items():
@@ -88,13 +90,13 @@ def shares(weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def allocated(weights: Mapping[str, float], before: Allocation | None = None) -> Allocation:
-    """The buckets by `weights`: arms that shrink give buckets to arms that grow, and no other bucket changes its arm.
+    """The allocation by `weights`: arms that shrink give buckets to arms that grow; no other bucket changes its arm.
 
     Args:
-        before: the present arm of each bucket; an arm without a weight gives all of its buckets.
+        before: the current allocation; an arm without a weight gives away all of its buckets.
 
     Raises:
-        InvalidInput: as `shares`.
+        InvalidInput: the weights cannot be used; see `shares`.
     """
     wanted = shares(weights)
     if before is None:
@@ -103,7 +105,7 @@ def allocated(weights: Mapping[str, float], before: Allocation | None = None) ->
     have = before.counts()
     given = {arm: count - wanted.get(arm, 0) for arm, count in have.items() if count > wanted.get(arm, 0)}
     taking = [arm for arm, count in wanted.items() for _ in range(count - have.get(arm, 0))]
-    for bucket in range(BUCKETS - 1, -1, -1):  # from the end, so that those who stay keep the beginning
+    for bucket in range(BUCKETS - 1, -1, -1):  # from the end, so that an arm keeps its first buckets
         arm = table[bucket]
         if given.get(arm, 0) > 0:
             given[arm] -= 1
@@ -112,11 +114,13 @@ def allocated(weights: Mapping[str, float], before: Allocation | None = None) ->
 
 
 def reconciled(stored: Allocation, weights: Mapping[str, float]) -> Allocation:
-    """The stored allocation for the arms that there are now. A new arm gets nothing. The buckets of an arm that is gone
-    go to the others by their stored weights, or by `weights` if these are 0. Every process gets the same result.
+    """The stored allocation, adapted to the current arms.
+
+    A new arm gets no buckets. The buckets of a removed arm go to the other arms by their stored weights, or by
+    `weights` if all of these are 0. Every process gets the same result.
 
     Args:
-        weights: those in the code, of all arms that there are.
+        weights: the weights in the code, of all current arms.
     """
     if set(stored.arms) == set(weights):
         return stored

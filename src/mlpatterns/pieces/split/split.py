@@ -1,4 +1,4 @@
-"""Split: each caller gets the answers of one arm, always the same one, in shares that may change at run time."""
+"""Split: each caller always gets the answers of the same arm; the shares of the arms may change at run time."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ EXPOSURE = "exposure"  # the key of the note that an experiment reads
 class Split(BasePredictor):
     """Divides callers among arms, e.g. ``Split({"a": a, "b": b}, weights={"a": 60, "b": 40}, sticky_by="user-id")``.
 
-    The value of the header `sticky_by` is hashed into one of 10,000 buckets, and each bucket belongs to an arm. The
-    buckets are one shared document. A change of the weights moves as few callers as possible, in all workers and
-    replicas within a second; `weights/undo` moves them back. A request without the header gets a random arm each time.
+    The value of the header `sticky_by` is hashed into one of 10,000 buckets, and each bucket belongs to an arm. One
+    shared document has the arms of all buckets. A change of the weights moves as few callers as possible, in all
+    workers and replicas within a second; `weights/undo` moves them back. A request without the header gets a random arm
+    each time.
 
     The note `arm`, which the caller gets as `x-mlp-arm`, names the arm. For each real request (no tests, probes or
     replays) the note `exposure` has the arm, the hash of the header, whether the choice was sticky, the revision of the
-    weights, and a running number by which an experiment notices lost records. The field `described` of the response has
+    weights, and a running number by which an experiment detects lost records. The field `described` of the response has
     the metadata of the arm.
 
     Args:
         arms: the predictors by the name of each arm; all have the same inputs and outputs.
-        weights: relative shares by arm, 0 for none; by default equal ones. A command changes them; its weights then
-            hold, also after a restart.
+        weights: relative shares by arm, 0 for no requests; by default all are equal. A command can change them; the
+            new weights then apply, also after a restart.
         sticky_by: the header that identifies the caller; it must not carry credentials, such as the id of a session.
-        salt: decides which callers share a bucket; by default the path of the piece, so that two splits are
-            independent.
+        salt: is hashed together with the header; by default the path of the piece, so that two splits are independent.
 
     Attributes:
         path: the path of its exposure notes, known after its start.
@@ -85,7 +85,7 @@ class Split(BasePredictor):
         return self._described.once_ready()
 
     def describe(self, context: Context) -> ModelMetadata:
-        """The metadata of the arm of this caller, if callers can see a difference."""
+        """The metadata of the arm of this caller, if callers can notice a difference between arms."""
         whole, key = self.metadata, self._key(context)
         if key is None:
             return whole
@@ -93,12 +93,12 @@ class Split(BasePredictor):
         return whole if _seen(met) == _seen(whole) else met
 
     def identity(self) -> str | None:
-        """The identity of the arms if all have the same; else None, since the caller decides."""
+        """The identity of the arms if all have the same; otherwise None, because the arm depends on the caller."""
         found = {arm.identity() for arm in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Ready if every arm with traffic is; the reason names all that is wrong."""
+        """Ready if every arm with buckets is ready; the reason names all problems."""
         try:
             table = self.weights.table()
         except Unavailable as error:
@@ -122,7 +122,7 @@ class Split(BasePredictor):
             for sticky in (True, False)
         }
         await self.weights.start(runtime)
-        with suppress(NotStarted):  # a remote arm that is not there yet
+        with suppress(NotStarted):  # a remote arm may not be available yet
             self._described.of_all()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -175,5 +175,5 @@ def _checked_header(name: str) -> str:
 
 
 def _seen(met: ModelMetadata) -> tuple[object, ...]:
-    """What callers see of an arm beside its tensors, which all arms have alike."""
+    """The metadata of an arm that callers can notice, except the tensors, which are the same in all arms."""
     return met.labels, met.threshold, met.max_batch_size

@@ -34,7 +34,8 @@ class SplitState(Struct, frozen=True):
 
     Attributes:
         buckets: how many of the 10,000 buckets each arm has.
-        revision: 0 are the weights in the code; `by` and `at` say who changed them, and when.
+        revision: the number of this version; 0 for the weights in the code.
+        by, at: who set the weights, and when.
     """
 
     weights: dict[str, float]
@@ -45,7 +46,7 @@ class SplitState(Struct, frozen=True):
 
 
 class ArmTable(Struct, frozen=True):
-    """The arm of each bucket, by the last usable `document`; `seen` is the last document of all."""
+    """The arm of each bucket, from the last usable `document`; `seen` is the last document, usable or not."""
 
     seen: Document[Allocation]
     document: Document[Allocation]
@@ -57,8 +58,7 @@ class ArmTable(Struct, frozen=True):
 
 
 class Weights:
-    """The weights in use: those in the code until a command changes them; those of the command then hold, also after a
-    restart.
+    """The weights in use: the weights in the code, until a command sets others, which also apply after a restart.
 
     Args:
         composed: the weight of every arm in the code.
@@ -89,7 +89,7 @@ class Weights:
         self._shared = await runtime.shared("weights", Allocation, self._initial)
 
     def table(self) -> ArmTable:
-        """The arm of each bucket; the same object until it changes. A damaged document leaves the one before in use.
+        """The arm of each bucket; the same object until it changes. If a document is damaged, the previous one is used.
 
         Raises:
             Unavailable: no usable document could be read yet.
@@ -109,7 +109,7 @@ class Weights:
         return known
 
     async def buckets(self) -> dict[int, dict[str, int]]:
-        """The buckets by arm in every revision that the store keeps, and those in the code.
+        """The number of buckets by arm, for every revision that the store keeps and, as revision 0, for the code.
 
         Raises:
             Unavailable: the control store does not answer.
@@ -121,7 +121,7 @@ class Weights:
         return found
 
     def _checked(self, document: Document[Allocation]) -> Allocation:
-        """The content of `document` for the arms that there are. Raises Unavailable if it cannot be used."""
+        """The content of `document`, adapted to the current arms. Raises Unavailable if it cannot be used."""
         try:
             document.value.table()
             return reconciled(document.value, self.composed)
@@ -135,12 +135,11 @@ class Weights:
         return self._shown(self.table().document)
 
     async def _change(self, command: SplitWeights, caller: Caller) -> SplitState:
-        """Sets the weights of all arms. Arms that shrink give buckets to arms that grow; no other caller changes its
-        arm.
+        """Sets the weights of all arms. Arms that shrink give buckets to arms that grow; no other caller changes arms.
 
         Raises:
             InvalidInput: an arm is missing or unknown, or a weight cannot be used.
-            Unavailable, Conflict: the control store does not answer, or every attempt met a write of another process.
+            Unavailable, Conflict: the control store does not answer, or other processes wrote during every attempt.
         """
         if set(command.weights) != set(self.composed):
             raise InvalidInput(
@@ -164,7 +163,7 @@ class Weights:
         """The last versions of the weights, newest first: who set them, and when."""
         found = []
         for document in await self._shared.history():
-            with suppress(Unavailable):  # one that was never in use
+            with suppress(Unavailable):  # an unusable version was never in use
                 found.append(self._shown(document))
         return found
 

@@ -1,1 +1,1 @@
-"""Thresholds: from which probability a part says yes, and the parameters that all workers share."""
+"""Thresholds: compares the scores of parts with thresholds, whose values all workers share."""

@@ -1,4 +1,4 @@
-"""The parameters of a system of parts: their start values, and the document of what commands have set."""
+"""The parameters of Thresholds: the start values, and the document with the values that commands have set."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ VARIABLE = re.compile(r"MLPATTERNS_(THRESHOLD|ACTIVATE)_\w+")
 
 
 class Parameters(Struct, frozen=True):
-    """How a system of parts answers.
+    """The parameters that decide how Thresholds answers.
 
     Attributes:
-        thresholds: by part, from 0 to 1: the least score with the decision 1.
-        active: by part, whether it is asked.
-        stopped: whether no request is answered.
-        timeout: the seconds that each part may take, or None.
-        retries: how often a part that is unavailable is asked again.
+        thresholds: the smallest score with the decision 1, from 0 to 1, by part.
+        active: whether the part is called, by part.
+        stopped: whether all requests are refused.
+        timeout: the seconds that each part may take, or None for no limit.
+        retries: how often a request is repeated to a part that is UNAVAILABLE.
     """
 
     thresholds: Mapping[str, float]
@@ -52,7 +52,7 @@ class Parameters(Struct, frozen=True):
         """These parameters, after a check.
 
         Raises:
-            InvalidInput: a value is out of its range, or is for a part that there is not.
+            InvalidInput: a value is out of its range, or is for a part that does not exist.
         """
         for name in (*self.thresholds, *self.active):
             if name not in parts:
@@ -91,9 +91,9 @@ class StoredParameters(Struct, frozen=True):
     """The shared document.
 
     Attributes:
-        values: what commands have set; None means that the start values hold.
-        replaced: of each parameter the start value when a command last named it; of one that no command has named,
-            that of the first command.
+        values: the values that commands have set; None means that the start values apply.
+        replaced: the start value of each parameter at the last command that named it; for a parameter that no command
+            has named, the start value at the first command.
     """
 
     values: Parameters | None = None
@@ -101,7 +101,7 @@ class StoredParameters(Struct, frozen=True):
 
 
 def from_environment(start: Parameters, environ: Mapping[str, str] | None = None) -> Parameters:
-    """`start`, with the values of MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where these are set.
+    """`start`, with the values of MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where they are set.
 
     Raises:
         SettingsError: a variable is malformed.
@@ -120,7 +120,7 @@ def from_environment(start: Parameters, environ: Mapping[str, str] | None = None
 
 
 def unused_variables(parts: Collection[str], environ: Mapping[str, str] | None = None) -> list[str]:
-    """Variables of this kind that name none of the parts: misspelt, or for another system."""
+    """The variables of this kind that name none of the parts, because they are misspelt or for another app."""
     found = ((VARIABLE.fullmatch(name), name) for name in (os.environ if environ is None else environ))
     return [
         name for match, name in found
@@ -139,10 +139,10 @@ def _threshold(name: str, said: str) -> float:
 
 
 def replaced(command: SetParameters, start: Parameters, kept: StoredParameters) -> Parameters:
-    """The start values that `kept` replaces once `command` has come.
+    """The field `replaced` of the document after `command`.
 
-    For what the command does not name the value stays, so that a change of the start values which nobody has dealt with
-    is still told.
+    A parameter that the command does not name keeps its value, so that `differences` still reports a change of its
+    start value.
     """
     before = start if kept.values is None or kept.replaced is None else kept.replaced
     return Parameters(
@@ -155,7 +155,7 @@ def replaced(command: SetParameters, start: Parameters, kept: StoredParameters) 
 
 
 def in_force(start: Parameters, kept: StoredParameters) -> Parameters:
-    """The parameters in use: what commands have set, for the parts that there are; otherwise the start values."""
+    """The parameters in use: the values that commands have set, for the current parts; otherwise the start values."""
     values = kept.values
     if values is None:
         return start
@@ -167,9 +167,7 @@ def in_force(start: Parameters, kept: StoredParameters) -> Parameters:
 
 
 def differences(start: Parameters, kept: StoredParameters) -> list[str]:
-    """Where the start values differ from those that a command replaced: changes of the code or the environment without
-    effect.
-    """
+    """A sentence for each start value that has changed since a command replaced it, and so has no effect."""
     if kept.values is None or kept.replaced is None:
         return []
     now, before, holds = flat(start), flat(kept.replaced), flat(in_force(start, kept))
@@ -181,7 +179,7 @@ def differences(start: Parameters, kept: StoredParameters) -> list[str]:
 
 
 def flat(values: Parameters) -> dict[str, object]:
-    """Each parameter under its own name."""
+    """All parameters in one flat mapping, by name."""
     return {
         **{f"threshold of {name}": value for name, value in values.thresholds.items()},
         **{f"active of {name}": int(value) for name, value in values.active.items()},

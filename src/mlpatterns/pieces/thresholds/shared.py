@@ -32,12 +32,14 @@ DOCUMENT = "parameters"  # its key, below the path of the piece
 
 
 class ParametersState(Struct, frozen=True):
-    """The parameters in use. Revision 0 are the start values; `by` and `at` say who changed them, and when.
+    """The parameters in use.
 
     Attributes:
         start: the start values.
         warnings: a sentence for each start value that has changed since a command replaced it, and so has no effect;
-            or why the stored parameters cannot be used. A value that a command has set is no reason for one.
+            or the reason why the stored parameters cannot be used.
+        revision: the number of the last change; 0 for the start values.
+        by, at: who made the last change, and when.
     """
 
     thresholds: Mapping[str, float]
@@ -57,7 +59,7 @@ class SharedParameters:
 
     Args:
         parts: the names of the parts.
-        composed: the values in the code; a part without a value has the default.
+        composed: the values in the code; a part without a value gets the default.
     """
 
     def __init__(self, parts: tuple[str, ...], composed: Parameters) -> None:
@@ -73,13 +75,13 @@ class SharedParameters:
         )
 
     def begin(self, default: float) -> Parameters:
-        """The start values, from the environment, the code, and the default.
+        """The start values: from the environment, otherwise from the code, otherwise the default.
 
         Args:
-            default: the threshold of parts without one.
+            default: the threshold of parts for which the code has none.
 
         Raises:
-            SettingsError: a variable of the environment is malformed.
+            SettingsError: an environment variable is malformed, or `default` is not from 0 to 1.
         """
         if not 0 <= default <= 1:
             raise SettingsError(f"default_threshold must be a number from 0 to 1, not {default}")
@@ -98,7 +100,7 @@ class SharedParameters:
             log.warning("%s names no part of %r; there is %s", name, self._path, ", ".join(self.parts))
         self._known, self.warnings = None, []
         self._shared = shared = await runtime.shared(DOCUMENT, StoredParameters, StoredParameters())
-        with suppress(Unavailable):  # the store is down: what it holds counts when it is back
+        with suppress(Unavailable):  # the store is down: its values apply when it is back
             self.now()
         shared.watch(self._changed)
 
@@ -147,7 +149,7 @@ class SharedParameters:
     # ---- operations ----
 
     async def _state(self, _: None, caller: Caller) -> ParametersState:
-        """The parameters that hold, and those that it started with."""
+        """The parameters in use, and the start values."""
         values, document = self.now(), self._document
         return ParametersState(
             values.thresholds, values.active, values.stopped, values.timeout, values.retries,
@@ -158,7 +160,7 @@ class SharedParameters:
         """Changes parameters in all workers within a second.
 
         Raises:
-            InvalidInput: a value is out of its range, or is for a part that there is not.
+            InvalidInput: a value is out of its range, or is for a part that does not exist.
             Unavailable: the control store does not answer.
         """
 
@@ -170,7 +172,11 @@ class SharedParameters:
         return await self._state(None, caller)
 
     async def _reset(self, _: None, caller: Caller) -> ParametersState:
-        """Deletes what commands have set, so that the start values hold again; raises as `parameters`."""
+        """Deletes the values that commands have set, so that the start values apply again.
+
+        Raises:
+            Unavailable: the control store does not answer.
+        """
         await self._started.change(lambda _: StoredParameters(), caller.principal or "anonymous")
         return await self._state(None, caller)
 
@@ -178,7 +184,7 @@ class SharedParameters:
         """Undoes the last change.
 
         Raises:
-            Conflict: there is no change.
+            Conflict: there is no change to undo.
             Unavailable: the control store does not answer.
         """
         await self._started.undo(caller.principal or "anonymous")

@@ -1,4 +1,4 @@
-"""Thresholds: asks several models at once and compares each score with a threshold that may change at run time."""
+"""Thresholds: calls several models at once and compares each score with a threshold that may change at run time."""
 
 from __future__ import annotations
 
@@ -33,38 +33,41 @@ __all__ = ["Thresholds"]
 log = logging.getLogger("mlpatterns")
 
 NOT_ASKED = -1
-PAUSE = 5.0  # seconds after which who met a stopped system may ask again
+PAUSE = 5.0  # seconds after which a caller may try again while a command has stopped the piece
 
 Score = Callable[[InferenceResponse], Array]
 
 
 @piece(lambda inner, _: Thresholds({"low": inner}, primary_output="scores", labels=["low"]))
 class Thresholds(BasePredictor):
-    """Asks every active part, and decides for each whether its score reaches its threshold.
+    """Calls every active part, and decides for each whether its score reaches its threshold.
 
-    The output ``decisions`` has a column for each part: 1, 0, or -1 for a part that is not active and is not asked. The
-    output ``scores`` has the scores, and -1 for a part that is not asked. The parameters start with the arguments, or
-    with MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where these are set. The command ``parameters``
-    changes them in all workers within a second; its values then hold, also after a restart. If a restart has other
-    start values than those that a command replaced, log, health and the ``warnings`` of the query say so, until a
-    command names these parameters. ``parameters/reset`` and ``mlpatterns run --reset-shared`` return to the start
-    values; ``parameters/undo`` takes back the last change.
+    The output ``decisions`` has a column for each part: 1, 0, or -1 for an inactive part, which is not called. The
+    output ``scores`` has the scores, and -1 for an inactive part.
+
+    The start values of the parameters are the arguments, or MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME>
+    where these are set. The command ``parameters`` changes the values in all workers within a second; the new values
+    also apply after a restart. If the start values after a restart differ from those that a command replaced, the log,
+    the health and the ``warnings`` of the query report this, until a command names these parameters.
+    ``parameters/reset`` and ``mlpatterns run --reset-shared`` return to the start values; ``parameters/undo`` undoes
+    the last change.
 
     Args:
         parts: the predictors by name; all take the same inputs.
         thresholds: the start values by part; by default the setting `default_threshold`.
         active: the start values by part; by default all are active.
-        timeout: the start value of the seconds that a part may take, with its repetitions.
-        retries: the start value of how often a part that is UNAVAILABLE is asked again, within the budget of `Retry`.
-        score: makes one number a row of the answer of a part; by default the first column of its primary output.
-        digest: a digest of what `score` does; with a `score` and without a digest, the whole has no identity.
+        timeout: the start value of the seconds that a part may take, including repetitions.
+        retries: the start value of the number of repetitions if a part is UNAVAILABLE, within the budget of `Retry`.
+        score: computes one number for each row from the answer of a part; by default the first column of its primary
+            output.
+        digest: a digest of what `score` does; with a `score` and without a digest, this piece has no identity.
         primary_output: ``decisions`` or ``scores``.
-        labels: names of the columns, so that `/predict/label` can name the one with the highest value.
+        labels: names of the columns, so that `/predict/label` can return the name of the column with the highest value.
 
     Raises:
-        CompositionError: the arguments do not fit; at the start: the parts do not take the same inputs.
-        SettingsError: at the start: a variable is malformed.
-        Unavailable: `predict`: a command has stopped it.
+        CompositionError: the arguments do not fit together; at the start: the parts do not take the same inputs.
+        SettingsError: at the start: an environment variable is malformed.
+        Unavailable: `predict`: a command has stopped this piece.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Thresholds(BasePredictor):
         self.score, self.digest, self.primary_output = score, digest, primary_output
         self.labels = names_in(f"{name!r}: labels", labels)
         self._described = CombinedMetadata(name, self.children, self._describe)
-        self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
+        self._decides: tuple[Parameters, list[str], str] | None = None  # the cache of `_identity`
         self.operations = (
             Operation("health/all", "query", "public", NoneType, dict[str, Literal["ok", "ng"]], self._health),
             *self.parameters.operations,
@@ -114,7 +117,7 @@ class Thresholds(BasePredictor):
         return self._identity(values, {name: part.identity() for name, part in self.children.items()})
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Ready if every active part is."""
+        """Ready if every active part is ready."""
         try:
             values = self.parameters.now()
         except Unavailable as error:
@@ -131,7 +134,7 @@ class Thresholds(BasePredictor):
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
         self._described.forget()
-        with suppress(NotStarted):  # a remote part that is not there yet
+        with suppress(NotStarted):  # a remote part may not be available yet
             self._described.of_all()
         budget = RetryBudget()
         self._repeaters = {name: Repeater(part, runtime, budget) for name, part in self.children.items()}
@@ -156,7 +159,7 @@ class Thresholds(BasePredictor):
         return self._whole(request, values, answers)
 
     def _asking(self, part: Predictor, request: InferenceRequest) -> InferenceRequest:
-        """The request for a part: for the primary output, which has the score, or for all if `score` is given."""
+        """The request for a part: for its primary output, which has the score, or for all outputs if `score` is set."""
         wanted: tuple[str, ...] = ()
         if self.score is None:
             with suppress(NotStarted):
@@ -233,7 +236,7 @@ class Thresholds(BasePredictor):
 
 
 class _TimedPart:
-    """A part that is asked with the timeout and the retries of one request's parameters."""
+    """Calls a part with the timeout and the retries of the parameters of one request."""
 
     def __init__(self, repeater: Repeater, values: Parameters, clock: Clock) -> None:
         self._repeater, self._values, self._clock = repeater, values, clock
