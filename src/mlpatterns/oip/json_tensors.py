@@ -149,9 +149,9 @@ def to_json(what: str, array: Array, datatype: str) -> list[Any]:
     """The elements of `array` as a flat list in row-major order.
 
     Raises:
-        InvalidInput: an element is bytes that are not UTF-8, which JSON cannot hold.
-        InternalError: an element is NaN or infinite, which JSON cannot hold; or an element of a BYTES tensor is neither
-            bytes nor text.
+        InvalidInput: an element has bytes that are not UTF-8, which JSON cannot express.
+        InternalError: an element is NaN or infinite, which JSON cannot express; or an element of a BYTES tensor is
+            neither bytes nor text.
     """
     values: list[Any] = array.ravel().tolist()
     if datatype == "BYTES":

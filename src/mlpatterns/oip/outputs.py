@@ -88,7 +88,7 @@ def boolean_parameter(parameters: Mapping[str, Any], name: str, what: str) -> bo
     """The value of the parameter `name`; None if it is absent.
 
     Raises:
-        InvalidInput: it is neither true nor false.
+        InvalidInput: the value is neither true nor false.
     """
     flag = parameters.get(name)
     if flag is not None and not isinstance(flag, bool):

@@ -53,7 +53,7 @@ def nested_prediction(response: InferenceResponse, context: Context) -> Any:
 
     Args:
         response: has all outputs.
-        context: the caller's; it is not used.
+        context: the caller's context, which is not used.
     """
     described = response.described
     primary = described.primary_output if described is not None else next(iter(response.outputs))

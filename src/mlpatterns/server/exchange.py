@@ -67,7 +67,7 @@ class Exchange(GuardedRequest):
         self.status: Any = 0  # the status to count if no answer is sent
 
     def tighten(self, deadline: float) -> None:
-        """Makes `deadline` (monotonic seconds) the deadline if it is earlier than the present one."""
+        """Makes `deadline` (monotonic seconds) the deadline if it is earlier than the current one."""
         if deadline < self.deadline:
             self.deadline = deadline
             if self.guard is not None:
@@ -87,7 +87,7 @@ class Exchange(GuardedRequest):
 
 
 class Call(Exchange):
-    """An exchange over HTTP."""
+    """An exchange over HTTP. `receive` is that of ASGI."""
 
     __slots__ = ("_send", "receive")
 

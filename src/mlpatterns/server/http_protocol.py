@@ -21,7 +21,7 @@ from mlpatterns.server.read_queue import read_queue
 
 __all__ = ["OneWriteProtocol", "abort_slow_readers", "close_slow_heads"]
 
-HEAD_SECONDS = 10.0  # within which a connection must send a whole request head
+HEAD_SECONDS = 10.0  # a client must send a complete request head within this time
 NO_HTTP = b'{"error":"this is not a valid HTTP request"}'
 NO_HTTP_HEADERS = [JSON, (b"content-length", b"%d" % len(NO_HTTP)), (b"connection", b"close")]
 

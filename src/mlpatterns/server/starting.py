@@ -36,7 +36,11 @@ class Starting:
         self.started = False
 
     def end(self, *, started: bool) -> None:
-        """Answers the requests that `_answer` holds back: the other app has started, or will never start."""
+        """Ends the startup phase, and releases the requests that wait for it.
+
+        Args:
+            started: whether the other app has started; false if it will never start.
+        """
         self.started = started
         self._ended.set()
 

@@ -113,7 +113,7 @@ class GrpcCall(Exchange):
         assert task is not None
         task.add_done_callback(lambda _: callback())
 
-    # ---- what the guard needs ------------------------------------------------------------------------------------
+    # ---- the methods of GuardedRequest ---------------------------------------------------------------------------
 
     async def refuse(self) -> None:
         late = DeadlineExceeded() if self._arrived else DeadlineExceeded("the message did not arrive in time")

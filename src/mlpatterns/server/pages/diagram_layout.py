@@ -1,6 +1,6 @@
 """Computes the positions of the boxes of a diagram, from the top down, in pixels at the default text size.
 
-The pieces that a piece wraps stand side by side below it if the row fits on a phone. Otherwise they stand one below
+The pieces that a piece wraps are drawn in a row below it if the row fits on a phone. Otherwise they are drawn one below
 another along a line, so that the diagram grows in height and does not need to scroll sideways.
 """
 
