@@ -111,7 +111,7 @@ class Guard:
                     waiting = work.send(None)
         except StopIteration as done:
             self._give_up_if_ended()
-            if monotonic() > self._watched.deadline:  # the timer has not run since then
+            if monotonic() > self._watched.deadline:  # the deadline has passed, but the timer has not fired yet
                 raise DeadlineExceeded from None
             return done.value  # type: ignore[no-any-return]
         except BaseException:
@@ -147,7 +147,7 @@ class Guard:
 
     def _expire(self) -> None:
         if self._ended is None:
-            self._refusing = asyncio.ensure_future(self._watched.refuse())  # kept, so that it is not collected
+            self._refusing = asyncio.ensure_future(self._watched.refuse())  # keeps a reference, so that it is not freed
             self._end("deadline")
 
     def _look(self) -> None:

@@ -49,7 +49,7 @@ class NoUpgradeParser(HttpRequestParser):
                 if not self.ignores_upgrade():
                     raise
                 head, data = self._protocol.head_without_upgrade(), memoryview(data)[upgrade.args[0] :]
-                self._begin()  # after an upgrade with `Connection: close` the old parser would parse nothing more
+                self._begin()  # a new parser, because after `Connection: close` the old one would parse nothing more
                 super().feed_data(head)
 
     def ignores_upgrade(self) -> bool:

@@ -30,7 +30,7 @@ __all__ = ["Stalled", "Unsent", "sockets_of"]
 
 log = logging.getLogger("mlpatterns")
 
-LEAST_BYTES = 16 * 1024  # a client must take this much within the allowed time; answers to its pings are fewer bytes
+LEAST_BYTES = 16 * 1024  # a client must take this much within the allowed time; answers to its pings are no progress
 LOOKS = 6  # checks within the allowed time
 PROMPT = 1.0  # seconds; a client that reads takes one of its answers within this time
 LONGEST = 20  # times the allowed time; after it the connection is closed, even if the client makes progress

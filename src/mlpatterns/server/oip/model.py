@@ -25,8 +25,8 @@ __all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_
 A = TypeVar("A")
 
 NOTES_HEADER = CONTEXT_HEADER.encode()
-# Larger raw tensors are handled in a thread. They are only viewed or copied, which takes less time for a megabyte than
-# to switch to a thread.
+# Larger raw tensors are handled in a thread. Raw tensors are only viewed or copied, and for a megabyte this takes less
+# time than the switch to a thread.
 OFFLOAD_RAW_BYTES = 4 * 1024 * 1024
 
 

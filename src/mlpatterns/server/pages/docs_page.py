@@ -48,7 +48,7 @@ def docs_handler(documented: Documented) -> Handler:
     """The handler of `/docs` and `/`."""
 
     async def docs(call: Call) -> Answer:
-        # Relative links from "/docs" are relative to its folder; those from the mount point are below the page itself.
+        # The links are relative to the mount point. That is the folder of `/docs`, or the page itself if it is at `/`.
         at_root = own_path(call.scope) == "/"
         return Answer(docs_page(documented, at_root=at_root).encode(), headers_of("docs"))
 
