@@ -42,10 +42,13 @@ def encode_request(
     parameters: Mapping[str, Any] = NOTHING,
     outputs: Sequence[str] = (),
 ) -> tuple[bytes, int]:
-    """Writes the body of an inference request. All tensors are raw, and the server shall send all outputs raw.
+    """Writes the body of an inference request. It sends all tensors raw, and requests all outputs raw.
+
+    Args:
+        outputs: the names of the outputs to request; empty means all.
 
     Returns:
-        the body, and the length of its JSON.
+        the body, and the length of its JSON in bytes.
 
     Raises:
         InvalidInput: `inputs` do not fit `specs`, or `parameters` cannot be written as JSON.
@@ -71,7 +74,7 @@ def encode_request(
 def raw_inputs(
     inputs: Mapping[str, Array], specs: Sequence[TensorSpec]
 ) -> Iterator[tuple[TensorSpec, tuple[int, ...], bytes | memoryview]]:
-    """Each input's spec, shape and raw bytes.
+    """Yields the spec, the shape and the raw bytes of each input.
 
     Raises:
         InvalidInput: `inputs` do not fit `specs`.

@@ -1,8 +1,8 @@
 """REST, server side: reads the inference requests of the Open Inference Protocol, and writes their answers.
 
-All functions are pure functions of bytes. A body is JSON, followed by the raw tensors of the binary extension.
-`json_length` is the number of bytes of the JSON, as the header Inference-Header-Content-Length says it; it is None
-without that header, and then the whole body is JSON. `client_codec` is the client side.
+No function does any I/O. A body is JSON, followed by the raw tensors of the binary extension. `json_length` is the
+length of the JSON in bytes, from the header Inference-Header-Content-Length. Without this header it is None, and the
+body is JSON only. `client_codec` is the client side.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _decoder = msgspec.json.Decoder(RequestHead)
 
 
 class BinaryOutputs(Struct, frozen=True):
-    """Which outputs the client wants as raw bytes: those in `named` as it says there, all others by `default`."""
+    """Whether the client wants each output as raw bytes: `named` has the outputs with their own flag, and `default`
+    applies to all others."""
 
     default: bool = False
     named: Mapping[str, bool] = NOTHING
@@ -56,7 +57,7 @@ class DecodedRequest(Struct, frozen=True):
 
     Attributes:
         id: the client's own name for the request.
-        parameters: those of the request, without the ones that only concern its encoding.
+        parameters: the parameters of the request, except those about its encoding.
         outputs: the names of the outputs that the client wants; empty means all.
         binary: which of them it wants as raw bytes.
     """
@@ -77,7 +78,8 @@ def decode_request(
         the request. Its arrays have the datatypes and shapes of `metadata`; raw tensors are read-only views of `body`.
 
     Raises:
-        InvalidInput: the body does not follow the protocol or the model's metadata; the sentence names the tensor.
+        InvalidInput: the body does not conform to the protocol or the model's metadata. If a tensor is wrong, the error
+            text names it.
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
     head = _head(body, json_length, limits)
@@ -107,7 +109,7 @@ def _head(body: bytes, json_length: int | None, limits: RequestLimits) -> Reques
 
 
 def _length_hint(error: str, text: bytes, json_length: int | None) -> str:
-    """A hint for the error of a body that is not JSON: the header about the JSON's length may be wrong or missing."""
+    """A hint for the error of a body that is not JSON, if the header with the JSON's length may be wrong or missing."""
     cut = "ends too early" in error or "trailing characters" in error
     if json_length is not None and cut:
         return f"; the header {JSON_LENGTH_HEADER} says that the JSON has {json_length} bytes"
@@ -126,16 +128,17 @@ def encode_response(
 
     Args:
         id: the client's name for the request, which the answer repeats.
-        outputs: the names of the outputs to send, in this order. Empty means all; so does a request that was accepted
-            as a job and is not done yet.
+        outputs: the names of the outputs to send, in this order; empty means all. If the request was accepted as a job
+            and is not done yet, all outputs of the response are sent.
 
     Returns:
-        the body, and the length of its JSON; None if the body is JSON alone.
+        the body, and the length of its JSON in bytes; None if the body is JSON only.
 
     Raises:
-        InvalidInput: an output that must go as JSON holds bytes that are not UTF-8.
-        InternalError: an output that must go as JSON holds NaN or infinity; or the model did not give an output that
-            the client wants; or the protocol has no datatype for an output.
+        InvalidInput: an output that is sent as JSON has bytes that are not UTF-8.
+        InternalError: the model did not return an output that the client wants; the protocol has no datatype for an
+            output; an output that is sent as JSON has NaN or infinity; or a BYTES output has an element that is
+            neither bytes nor text.
     """
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []
@@ -162,7 +165,7 @@ def parse_json_length(header: bytes | None) -> int | None:
     """The value of the header Inference-Header-Content-Length; None if the header is absent.
 
     Raises:
-        InvalidInput: the value is no whole number.
+        InvalidInput: the value is not a whole number of at most 18 digits.
     """
     if header is None:
         return None
@@ -172,7 +175,7 @@ def parse_json_length(header: bytes | None) -> int | None:
 
 
 def split(body: bytes, json_length: int | None) -> bytes:
-    """The JSON of a body, without the raw tensors behind it.
+    """The JSON of a body, without the raw tensors that follow it.
 
     Raises:
         InvalidInput: the body is shorter than `json_length`.
@@ -185,9 +188,9 @@ def split(body: bytes, json_length: int | None) -> bytes:
 
 
 def join(head: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> tuple[bytes, int | None]:
-    """A body of JSON and raw tensors, and the length of its JSON; None without raw tensors.
+    """Writes a body of JSON and raw tensors. Returns it with the length of its JSON; None without raw tensors.
 
-    Spaces behind the JSON make the tensors start at a multiple of `ALIGNMENT`.
+    Spaces after the JSON, which count as part of it, make the tensors start at a multiple of `ALIGNMENT`.
     """
     text = msgspec.json.encode(head)
     if not raw:
@@ -197,7 +200,7 @@ def join(head: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> tuple[by
 
 
 def check_input_count(inputs: Sized, metadata: ModelMetadata, limits: RequestLimits) -> None:
-    """Checks the number of tensors of a request.
+    """Checks the number of inputs of a request.
 
     Raises:
         TooLarge: there are more than `limits` allow.

@@ -1,6 +1,6 @@
-"""Content codings of RFC 9110: gzip and deflate, within bounds.
+"""Content codings of RFC 9110: gzip and deflate, with limits on the decompressed size.
 
-A decompression bomb is stopped early: at most the bound plus one byte is ever unpacked, whatever the body claims.
+Decompression stops early for a decompression bomb: it never unpacks more than the limit plus one byte.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from mlpatterns.errors import InvalidInput, TooLarge, Unsupported
 __all__ = ["compress", "decompress"]
 
 GZIP, ZLIB, RAW = 31, 15, -15  # zlib's wbits for each container
-LEVEL = 1  # higher levels make tensors little smaller and take much more time
-PIECE = 64 * 1024  # bytes given to zlib at a time, since zlib copies those that follow the end of a gzip member
+LEVEL = 1  # higher levels hardly shrink tensors further, and take much more time
+PIECE = 64 * 1024  # bytes given to zlib at a time, since zlib copies all of them that follow the end of a gzip member
 STEP = 1024 * 1024  # bytes unpacked at a time, since zlib needs twice as much memory
-MOST_MEMBERS = 1024  # of one gzip body; an empty member costs time too
-# Bytes that any body may become, whatever its own size: tensors of zeros shrink a thousandfold. The caller counts the
-# unpacked bytes among those that the server holds.
+MOST_MEMBERS = 1024  # of one gzip body; even an empty member takes time
+# Any body may expand to this many bytes, whatever its own size, because tensors of zeros shrink a thousandfold. The
+# caller counts the unpacked bytes among those that the server holds.
 FREE = 16 * 1024 * 1024
 WORTHWHILE = 1024  # bytes below which compressing costs more than it saves
 
 
 class _Larger(Exception):
-    """A body becomes larger than the bound."""
+    """The decompressed body exceeds the limit."""
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -> bytes:
@@ -31,13 +31,14 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -
 
     Args:
         encoding: the value of `Content-Encoding`.
-        max_bytes: the most bytes that the body may become.
-        max_expansion: how many times its own size it may become; any body may become 16 MiB.
+        max_bytes: the most bytes of the decompressed body.
+        max_expansion: how many times the size of the compressed body it may have. 16 MiB are always allowed, if
+            `max_bytes` allows them.
 
     Raises:
         Unsupported: the coding is not gzip, deflate (zlib or raw) or identity.
-        TooLarge: the body becomes larger than `max_bytes` or `max_expansion` allow.
-        InvalidInput: the body is corrupt or cut short, or other bytes follow it.
+        TooLarge: the decompressed body is larger than `max_bytes` or `max_expansion` allow.
+        InvalidInput: the body is corrupt or truncated, has more than 1024 gzip members, or other bytes follow it.
     """
     coding = encoding.strip().lower()
     if coding in ("", "identity"):
@@ -59,8 +60,8 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -
 def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
     """Compresses a body with the coding that has the highest weight in an `Accept-Encoding`.
 
-    At the same weight, gzip is chosen before deflate (zlib). A body below 1 KiB is compressed only if the header
-    forbids identity.
+    With equal weights it prefers gzip to deflate (zlib), and both to identity. It compresses a body below 1 KiB only if
+    the header forbids identity.
 
     Returns:
         the body and the name of its coding; None if the body is unchanged.
@@ -77,7 +78,7 @@ def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
 
 
 def _gunzip(body: bytes, most: int) -> bytes:
-    """All members of a gzip body, one after the other (RFC 1952, 2.2)."""
+    """Decompresses all members of a gzip body, one after the other (RFC 1952, 2.2)."""
     parts: list[bytes] = []
     position = members = 0
     while position < len(body) or members == 0:
@@ -89,7 +90,7 @@ def _gunzip(body: bytes, most: int) -> bytes:
 
 
 def _inflate(body: bytes, most: int) -> bytes:
-    """A zlib stream (RFC 1950), or the raw one (RFC 1951) that some clients call deflate."""
+    """Decompresses a zlib stream (RFC 1950), or the raw deflate stream (RFC 1951) that some clients send."""
     parts: list[bytes] = []
     zlib_head = len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
     position, _ = _member(body, 0, ZLIB if zlib_head else RAW, most, parts)
@@ -99,7 +100,7 @@ def _inflate(body: bytes, most: int) -> bytes:
 
 
 def _member(body: bytes, position: int, container: int, most: int, parts: list[bytes]) -> tuple[int, int]:
-    """Unpacks one stream into `parts`; returns the position of its end, and how many bytes may still be unpacked."""
+    """Unpacks one stream into `parts`. Returns the position of its end, and how many bytes may still be unpacked."""
     engine = zlib.decompressobj(container)
     view = memoryview(body)
     while not engine.eof:

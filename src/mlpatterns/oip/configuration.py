@@ -12,15 +12,15 @@ from mlpatterns.oip.limits import RequestLimits
 __all__ = ["configuration"]
 
 BACKENDS = {"onnxruntime_onnx": "onnxruntime"}  # platform -> Triton's name of the backend; others are the same
-MOST_ROWS = 2**31 - 1  # the most that the field, an int32, can hold
-STRING_BYTES = 4  # the size of an empty string in binary, which is its length alone
+MOST_ROWS = 2**31 - 1  # the largest value of the field `max_batch_size`, an int32
+STRING_BYTES = 4  # the raw size of an empty string, which consists of its length only
 
 
 def configuration(metadata: ModelMetadata, limits: RequestLimits) -> dict[str, Any]:
     """The body of `GET /v2/models/M/config`.
 
-    `max_batch_size` is the most rows that one request may have, by the model's metadata and `limits`. It is 0 for a
-    model that has a tensor without a free first axis. `dims` leave the first axis out unless `max_batch_size` is 0.
+    `max_batch_size` is the most rows that one request may have, by the model's metadata and `limits`. It is 0 if any
+    tensor of the model has no first axis of free size. `dims` omit the first axis unless `max_batch_size` is 0.
     """
     specs = (*metadata.inputs, *metadata.outputs)
     batched = bool(specs) and all(spec.shape[:1] == (-1,) for spec in specs)
@@ -41,7 +41,7 @@ def _tensor(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
 
 
 def _most_rows(inputs: Sequence[TensorSpec], bound: int | None, limits: RequestLimits) -> int:
-    """The most rows of one request; a free axis counts as 1, the smallest size that it can have."""
+    """The most rows of one request, at least 1. An axis of free size counts as 1, the smallest size with elements."""
     most = bound or MOST_ROWS
     for spec in inputs:
         elements = prod(max(1, size) for size in spec.shape[1:])

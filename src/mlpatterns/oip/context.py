@@ -1,8 +1,8 @@
-"""The part of a Context that goes between mlpatterns servers: the caller in the request, notes in the answer.
+"""The part of a Context that mlpatterns servers exchange: the caller in the request, notes in the answer.
 
-The callers of a server that serves one part of a system (`run --service NAME`) are the other parts. It trusts their
-header, and its answers have all notes. The callers of every other server may be anyone. It ignores the content of the
-header, and its answers have the public notes only, which every client sees anyway.
+The callers of a server that serves one part of a system (`run --service NAME`) are the other parts. This server trusts
+their header, and its answers have all notes. Anyone may call any other server. Such a server ignores the content of the
+header, and its answers have only the public notes, which every client sees anyway.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ __all__ = [
 ]  # fmt: skip
 
 CONTEXT_HEADER = "x-mlp-context"
-"""The request header that names the caller, and asks for notes in the answer."""
+"""The request header that names the caller and requests notes in the answer."""
 NOTES_PARAMETER = "mlp_notes"
-"""The parameter of an answer that holds the notes."""
+"""The parameter of an answer that contains the notes."""
 
 MOST_BYTES = 8192  # of all notes of one answer
 LONGEST_ID, LONGEST_PATH, MOST_NESTING = 256, 512, 8
 DROPPED = "notes_dropped"
 _KEY = re.compile(r"[a-z0-9_.-]{1,64}")  # a public note is a header
-_TAKEN = {"code", "context", "degraded", "prediction-id", "version"}  # keys that would be headers of the server's own
+_TAKEN = {"code", "context", "degraded", "prediction-id", "version"}  # the server itself uses the headers of these keys
 
 
 class CallerHeader(Struct, frozen=True):
-    """The caller of a request, as the header has it."""
+    """The caller of a request, in the form of the header."""
 
     purpose: Purpose = "request"
     caller_id: str | None = None
 
 
 class EncodedNote(Struct, array_like=True, frozen=True):
-    """One note, as the parameter has it. Its path starts below the path of the served model."""
+    """One note, in the form of the parameter. Its path is relative to the path of the served model."""
 
     path: str
     key: str
@@ -64,17 +64,17 @@ def encode_caller(context: Context, id: str | None) -> str:
     """The value of the header.
 
     Args:
-        id: the id of the request, which the request has in a field of its own.
+        id: the id of the request. The header omits a caller id that equals it, because the request contains its own id.
     """
     header: dict[str, str] = {} if context.purpose == "request" else {"purpose": context.purpose}
     caller = context.caller_id
     if caller is not None and caller != id and len(caller) <= LONGEST_ID:
         header["caller_id"] = caller
-    return json.dumps(header)  # ASCII, because headers are
+    return json.dumps(header)  # escapes all characters that are not ASCII, as a header needs
 
 
 def read_caller(header: bytes, context: Context) -> None:
-    """Reads purpose and caller of the header into `context`.
+    """Sets the purpose and the caller id of `context` from the header.
 
     Raises:
         InvalidInput: the header is malformed.
@@ -90,19 +90,19 @@ def read_caller(header: bytes, context: Context) -> None:
 
 
 def with_notes(response: InferenceResponse, notes: Iterable[Note], served: str) -> InferenceResponse:
-    """`response` with its notes among the parameters; see `encode_notes`."""
+    """A copy of `response` with `notes` among its parameters; see `encode_notes`."""
     return replace(response, parameters={**response.parameters, NOTES_PARAMETER: encode_notes(notes, served)})
 
 
 def encode_notes(notes: Iterable[Note], served: str) -> str:
-    """`notes` in order, as JSON of at most 8 KiB. Notes that do not fit are left out; the last note counts them.
+    """Writes `notes` in order, as JSON of at most 8 KiB. It omits notes that do not fit; the last note counts them.
 
     Args:
-        served: the path of the served model. It is removed from the paths of the notes, because the caller has another
-            path for the model.
+        served: the path of the served model. It is removed from the paths of the notes, because the model has another
+            path in the caller's system.
     """
     parts: list[bytes] = []
-    room, dropped = MOST_BYTES - 64, 0  # 64 bytes are kept free for the note that counts the dropped ones
+    room, dropped = MOST_BYTES - 64, 0  # 64 bytes are for the note that counts the omitted ones
     for note in notes:
         below = note.path == served or note.path.startswith(f"{served}/")
         path = note.path[len(served) :] if below else f"/{note.path}"
@@ -118,11 +118,11 @@ def encode_notes(notes: Iterable[Note], served: str) -> str:
 
 
 def decode_notes(parameter: object, where: str) -> Sequence[Note]:
-    """The notes in another server's answer. Malformed notes are left out; the last note counts them.
+    """Reads the notes in another server's answer. It omits malformed notes; the last note counts them.
 
     Args:
-        parameter: the value of the answer's parameter, or None without one.
-        where: the path of the caller's piece, which becomes the start of the notes' paths.
+        parameter: the value of the answer's parameter; None if the answer has none.
+        where: the path of the caller's piece. The paths of the notes begin with it.
     """
     if parameter is None:
         return ()
@@ -150,7 +150,7 @@ def _is_valid(note: EncodedNote) -> bool:
 
 
 def _encoded(note: EncodedNote) -> bytes:
-    """The JSON of `note`; a value that JSON cannot hold is written as text."""
+    """The JSON of `note`. A value that JSON cannot express becomes text of at most 256 characters."""
     try:
         return msgspec.json.encode(note)
     except (TypeError, ValueError, OverflowError, RecursionError):

@@ -1,8 +1,8 @@
-"""The metadata of a model over the Open Inference Protocol, as a server writes and a client reads it.
+"""The metadata of a model over the Open Inference Protocol: servers write it, and clients read it.
 
-The protocol has name, versions, platform, inputs and outputs. What else mlpatterns knows of a model is in `parameters`,
-which other clients ignore: `identity`, `primary_output`, `labels`, `max_batch_size`, `threshold`, and per tensor
-`content`, `fields`, `missing`, `missing_fields` and `optional`.
+The protocol has name, versions, platform, inputs and outputs. `parameters`, which other clients ignore, has the further
+metadata of mlpatterns: `identity`, `primary_output`, `labels`, `max_batch_size` and `threshold` of the model, and
+`content`, `fields`, `missing`, `missing_fields` and `optional` of a tensor.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> byt
 def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
     """The metadata and the identity of a model, from the body of `GET /v2/models/M`.
 
-    Of several versions the last one counts. The primary output is the first one unless the body names it.
+    If the body has several versions, the last one is taken. If it names no primary output, the first output is taken.
 
     Raises:
         InternalError: the body is malformed, or the model has no outputs.
@@ -102,7 +102,8 @@ def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
 
 
 def _own(kind: type[P], parameters: Any) -> P:
-    """`parameters`, if an mlpatterns server wrote them; another server may use the same names for other things."""
+    """Converts `parameters` to `kind`. If they do not fit it, it returns the defaults, because another server may use
+    the same names for other things."""
     try:
         return msgspec.convert(parameters or {}, kind)
     except msgspec.ValidationError:

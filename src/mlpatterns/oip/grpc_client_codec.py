@@ -23,7 +23,7 @@ def encode_request(
     parameters: Mapping[str, Any] = NOTHING,
     outputs: Sequence[str] = (),
 ) -> bytes:
-    """Writes a ModelInferRequest. All tensors are raw; parameters that are lists or mappings are sent as JSON text.
+    """Writes a ModelInferRequest. It sends all tensors raw, and parameters that are lists or mappings as JSON text.
 
     Raises:
         InvalidInput: `inputs` do not fit `specs`, or `parameters` cannot be written as JSON.

@@ -1,7 +1,7 @@
 """gRPC, server side: reads the inference requests of the Open Inference Protocol, and writes their answers.
 
-All functions are pure functions of messages, with the rules and the error texts of `codec`. Tensors of a request may
-have raw or typed contents; those of an answer are always raw. `grpc_client_codec` is the client side.
+The rules and the error texts are those of `codec`, and no function does any I/O. The tensors of a request may have raw
+or typed contents; those of an answer are always raw. `grpc_client_codec` is the client side.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CONTENTS = {
 }  # fmt: skip
 _WIDE = {"int_contents": np.dtype(np.int32), "uint_contents": np.dtype(np.uint32)}
 _STEP = 64 * 1024  # elements that are converted at a time, so that other threads get the GIL in between
-RAW_OUTPUTS, RAW_INPUTS = b"\x32", b"\x3a"  # the wire's tags of raw_output_contents (6) and raw_input_contents (7)
+RAW_OUTPUTS, RAW_INPUTS = b"\x32", b"\x3a"  # the wire tags of raw_output_contents (6) and raw_input_contents (7)
 
 
 def decode_request(message: Any, metadata: ModelMetadata, limits: RequestLimits) -> DecodedRequest:
@@ -47,7 +47,8 @@ def decode_request(message: Any, metadata: ModelMetadata, limits: RequestLimits)
         the request. Its arrays have the datatypes and shapes of `metadata`, and are read-only.
 
     Raises:
-        InvalidInput: the message does not follow the protocol or the model's metadata; the sentence names the tensor.
+        InvalidInput: the message does not conform to the protocol or the model's metadata. If a tensor is wrong, the
+            error text names it.
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
     check_input_count(message.inputs, metadata, limits)
@@ -69,11 +70,12 @@ def encode_response(response: InferenceResponse, id: str | None = None, outputs:
 
     Args:
         id: the client's name for the request, which the answer repeats.
-        outputs: the names of the outputs to send, in this order. Empty means all; so does a request that was accepted
-            as a job and is not done yet.
+        outputs: the names of the outputs to send, in this order; empty means all. If the request was accepted as a job
+            and is not done yet, all outputs of the response are sent.
 
     Raises:
-        InternalError: the model did not give an output that the client wants, or the protocol has no datatype for it.
+        InternalError: the model did not return an output that the client wants; the protocol has no datatype for an
+            output; or a BYTES output has an element that is neither bytes nor text.
     """
     tensors: list[tuple[str, str, tuple[int, ...]]] = []
     raw: list[bytes | memoryview] = []
@@ -85,11 +87,11 @@ def encode_response(response: InferenceResponse, id: str | None = None, outputs:
     if id is not None or response.parameters or response.degraded or response.status != "done":
         more = ModelInferResponse(id=id or "")
         write_parameters(more.parameters, response_parameters(response))
-        head += more.SerializeToString()  # protobuf reads two messages in a row as one that has the fields of both
+        head += more.SerializeToString()  # protobuf reads two concatenated messages as one with the fields of both
     return with_raw(head, RAW_OUTPUTS, raw)
 
 
-@lru_cache(maxsize=256)  # answers of the same model and shapes begin with the same bytes
+@lru_cache(maxsize=256)  # answers with the same model and shapes begin with the same bytes
 def _head(
     model: str, version: str, identity: str | None, tensors: tuple[tuple[str, str, tuple[int, ...]], ...]
 ) -> bytes:
@@ -103,7 +105,7 @@ def _head(
 
 
 def with_raw(head: bytes, tag: bytes, raw: Sequence[bytes | memoryview]) -> bytes:
-    """The bytes of a message with a repeated field of bytes added. Large tensors are copied here and nowhere else."""
+    """Appends a repeated field of bytes to the bytes of a message. This is the only copy of large tensors."""
     parts: list[bytes | memoryview] = [head]
     for content in raw:
         parts += (tag, _varint(len(content)), content)
@@ -111,8 +113,8 @@ def with_raw(head: bytes, tag: bytes, raw: Sequence[bytes | memoryview]) -> byte
 
 
 def _varint(number: int) -> bytes:
-    """Protobuf's variable-length integer: seven bits a byte, the lowest first; the eighth bit is set in all but the
-    last."""
+    """Encodes protobuf's variable-length integer: seven bits per byte, lowest bits first. The eighth bit is set in all
+    bytes but the last."""
     if number < 0x80:
         return bytes((number,))
     found = bytearray()
@@ -137,8 +139,8 @@ def read_tensors(
 
     Args:
         kind: the word for the tensors in error texts, ``input`` or ``output``.
-        raw: the raw contents of all tensors, in order; or none, and then each tensor has typed contents.
-        metadata: the model's; None accepts tensors of every name, datatype and shape.
+        raw: the raw contents of all tensors, in order. If it is empty, each tensor has typed contents.
+        metadata: the model's metadata; None accepts tensors of any name, datatype and shape.
 
     Raises:
         InvalidInput: a tensor's contents do not fit its shape and datatype, or the tensor does not fit `metadata`.
@@ -146,7 +148,7 @@ def read_tensors(
     """
     if raw and len(raw) != len(tensors):
         raise InvalidInput(f"the message has {len(tensors)} {kind}s, but {len(raw)} raw contents; send one for each")
-    # `list`, because protobuf's own sequences are slow to read several times.
+    # `list`, because protobuf's own sequences are slow to read, and the shapes are read several times.
     heads = [TensorHead(tensor.name, list(tensor.shape), tensor.datatype) for tensor in tensors]
     found = check_heads(kind, heads, limits, metadata)
     arrays: dict[str, Array] = {}
@@ -182,7 +184,7 @@ def _typed(what: str, head: TensorHead, tensor: Any, count: int) -> Array:
 
 
 def _values(what: str, tensor: Any) -> Sequence[Any]:
-    """The typed contents of `tensor`, from the field that the protocol has for its datatype."""
+    """The typed contents of `tensor`, from the field that the protocol defines for its datatype."""
     field = _CONTENTS.get(tensor.datatype)
     if field is None:
         raise InvalidInput(f"{what} is {tensor.datatype}, which has no typed contents; send raw contents")
@@ -199,8 +201,11 @@ def _values(what: str, tensor: Any) -> Sequence[Any]:
 def read_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Any]:
     """A map of InferParameter as a dictionary.
 
+    Args:
+        what: the owner of the parameters in error texts.
+
     Raises:
-        InvalidInput: one has no value.
+        InvalidInput: a parameter has no value.
     """
     found = {}
     for name, parameter in parameters.items():
@@ -212,8 +217,12 @@ def read_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def write_parameters(into: Any, parameters: Mapping[str, Any]) -> None:
-    """Writes `parameters` into a map of InferParameter. A value that is no boolean, number or string is written as JSON
-    text; a value of None is left out."""
+    """Writes `parameters` into a map of InferParameter. It omits a value of None. A value that is not a boolean, a
+    number or a string becomes JSON text.
+
+    Raises:
+        TypeError, ValueError: a value cannot be written as JSON, or a string is not valid Unicode.
+    """
     for name, value in parameters.items():
         if value is not None:
             into[name].CopyFrom(_parameter(value))

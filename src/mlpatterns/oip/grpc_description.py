@@ -1,7 +1,7 @@
 """The metadata of a model over gRPC.
 
-The protocol's message has no parameters. A field of our own, `rest`, holds the whole body that REST sends, with all
-that mlpatterns knows of a model; other clients skip it.
+The protocol's message has no parameters. So we add a field `rest` with the complete body that REST sends, which has the
+further metadata of mlpatterns. Other clients ignore this field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["decode_metadata", "encode_metadata"]
 
 
 def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> Any:
-    """A ModelMetadataResponse."""
+    """Makes a ModelMetadataResponse."""
     message = ModelMetadataResponse(name=metadata.name, versions=[metadata.version], platform=metadata.platform)
     for tensors, specs in ((message.inputs, metadata.inputs), (message.outputs, metadata.outputs)):
         for spec in specs:
@@ -28,7 +28,7 @@ def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> Any
 
 
 def decode_metadata(message: Any) -> tuple[ModelMetadata, str | None]:
-    """The metadata and the identity of a model, from a ModelMetadataResponse of an mlpatterns server or any other.
+    """The metadata and the identity of a model, from the ModelMetadataResponse of any server.
 
     Raises:
         InternalError: the message is malformed, or the model has no outputs.

@@ -1,4 +1,4 @@
-"""Tensors as JSON: nested or flat lists in row-major order. A number that cannot be kept exactly is refused."""
+"""Tensors as JSON: nested or flat lists in row-major order. A number that does not fit the datatype is refused."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mlpatterns.oip.wire import MALFORMED, sentence
 
 __all__ = ["from_json", "to_json"]
 
-SLACK = 64  # surplus elements that are still read, so that the error text can give their number
-FEW = 64  # up to so many elements, a sum in Python is faster than numpy
+SLACK = 64  # surplus elements that are still read, so that the error text can give the number of elements
+FEW = 64  # up to this many elements, a sum in Python is faster than numpy
 _FLOAT = re.compile(rb"[0-9][.eE]")
 _BRACKETS = re.compile(rb"[ \t\r\n\[]*")
 
@@ -31,7 +31,7 @@ def _integer(bits: int, lowest: int) -> Any:
     return Annotated[int, Meta(ge=lowest, le=lowest + 2**bits - 1)]
 
 
-# numpy checks the bounds of 64-bit integers: bounds of the decoder may have 63 bits at most
+# numpy checks the bounds of 64-bit integers, because bounds of the decoder may have at most 63 bits.
 _JSON_TYPES: dict[str, Any] = {
     "BOOL": bool, "BYTES": str, "FP16": float, "FP32": float, "FP64": float,
     "INT8": _integer(8, -(2**7)), "INT16": _integer(16, -(2**15)), "INT32": _integer(32, -(2**31)), "INT64": int,
@@ -55,15 +55,15 @@ def from_json(
 ) -> Array:
     """Reads a tensor of `count` elements from JSON `text`, which is nested as `shape` or flat.
 
-    The commas are counted first, so that a list that is much too long is never built. An integer or boolean may be
-    written as a float.
+    It counts the commas first, so that it never builds a list of numbers that is much too long. An integer or boolean
+    may be written as a float. Integers are read exactly; floats are rounded to their datatype.
 
     Args:
         what: the tensor's name in error texts.
-        nullable: whether null is allowed, which becomes NaN.
+        nullable: whether null is allowed. It becomes NaN.
 
     Raises:
-        InvalidInput: the data does not fit datatype and shape. No number is wrapped or rounded to fit.
+        InvalidInput: the data does not fit datatype and shape, or a number is out of the range of the datatype.
     """
     brackets = _BRACKETS.match(text)
     depth = brackets.group().count(b"[") if brackets else 0
@@ -116,12 +116,12 @@ def _numbers(what: str, datatype: str, values: list[Any], nullable: bool) -> Arr
 
 
 def _finite(array: Array, values: list[float] | None) -> bool:
-    """Whether no element is NaN or infinite. A finite sum of `values` proves it; an infinite sum may be an overflow."""
+    """Whether all elements are finite. A finite sum of `values` proves it, but an infinite sum may be an overflow."""
     return (values is not None and isfinite(sum(values))) or bool(np.isfinite(array).all())
 
 
 def _texts(what: str, values: list[Any], depth: int) -> tuple[list[str], tuple[int, ...]]:
-    """The strings in lists that are nested `depth` deep, as one flat list; and the length of each level's lists."""
+    """Flattens lists of strings that are nested `depth` deep. Returns the flat list and the shape of the nested one."""
     if depth == 0:
         return [values], ()  # type: ignore[list-item]  # `values` is one string, not a list
     found = [len(values)]
@@ -149,9 +149,9 @@ def to_json(what: str, array: Array, datatype: str) -> list[Any]:
     """The elements of `array` as a flat list in row-major order.
 
     Raises:
-        InvalidInput: an element is bytes that are not UTF-8, which JSON cannot hold.
-        InternalError: an element is NaN or infinite, which JSON cannot hold; or an element of a BYTES tensor is neither
-            bytes nor text.
+        InvalidInput: an element has bytes that are not UTF-8, which JSON cannot express.
+        InternalError: an element is NaN or infinite, which JSON cannot express; or an element of a BYTES tensor is
+            neither bytes nor text.
     """
     values: list[Any] = array.ravel().tolist()
     if datatype == "BYTES":

@@ -1,4 +1,4 @@
-"""Bounds on the size of requests. Each is on by default, and has an error text of its own."""
+"""Limits on the size of requests. All are on by default, and each has its own error text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["RequestLimits"]
 
 
 class RequestLimits(Struct, frozen=True, kw_only=True):
-    """Bounds on one request.
+    """Limits on one request.
 
     Attributes:
         max_body_bytes: bytes of a body, before and after decompression.
-        max_expansion: how many times its own size a compressed body may become.
+        max_expansion: how many times the size of a compressed body the decompressed one may have.
         max_rank: axes of one tensor.
         max_elements: elements of one tensor.
-        max_inputs: tensors of a request. A model with more inputs, such as a wide table has, takes as many as it has.
+        max_inputs: tensors of a request. A request to a model with more inputs, e.g. a wide table, may have them all.
         max_outputs: outputs that a request names. A request to a model with more outputs may name all of them.
         max_nesting: levels of nested lists and objects in a JSON body.
     """

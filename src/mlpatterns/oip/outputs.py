@@ -1,4 +1,4 @@
-"""The outputs that a request names and those that an answer has, by the rules that REST and gRPC share."""
+"""The outputs that a request names and the outputs of an answer. REST and gRPC share these rules."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def requested_outputs(
     """The names of the outputs that the client wants, in order.
 
     Returns:
-        for each name whether the client wants it as raw bytes; None where it does not say.
+        for each name whether the client wants it as raw bytes; None if the request does not specify it.
 
     Raises:
         TooLarge: there are more than `limits` allow.
-        InvalidInput: an output does not exist, stands there twice, or asks for an extension that this server lacks.
+        InvalidInput: an output does not exist, is named twice, or requests an extension that this server lacks.
     """
     most = limits.outputs_of(metadata)
     if len(heads) > most:
@@ -44,14 +44,14 @@ def requested_outputs(
             raise InvalidInput(f"the request names {what} twice")
         parameters = head.parameters or NOTHING
         for extension in _ABSENT_EXTENSIONS:
-            if parameters.get(extension):  # `classification: 0` asks for no classes
+            if parameters.get(extension):  # `classification: 0` requests no classes
                 raise InvalidInput(f"{what} asks for {extension}, which this server does not offer")
         requested[head.name] = boolean_parameter(parameters, "binary_data", what)
     return requested
 
 
 def sent_outputs(response: InferenceResponse, requested: Sequence[str]) -> Iterable[str]:
-    """The names of the outputs to send: those that the client wants, or the job's id if the request is not done yet."""
+    """The names of the outputs to send: the requested ones, or all if none is requested or the request is not done."""
     return requested if requested and response.status == "done" else response.outputs
 
 
@@ -59,7 +59,7 @@ def named_output(response: InferenceResponse, name: str) -> tuple[Array, str]:
     """One output and its datatype.
 
     Raises:
-        InternalError: the model did not give it, or the protocol has no datatype for it.
+        InternalError: the model did not return it, or the protocol has no datatype for it.
     """
     array = response.outputs.get(name)
     if array is None:
@@ -71,7 +71,7 @@ def named_output(response: InferenceResponse, name: str) -> tuple[Array, str]:
 
 
 def response_parameters(response: InferenceResponse) -> Mapping[str, Any]:
-    """The parameters of an answer, with identity, status and degradation for clients that are mlpatterns servers."""
+    """The parameters of an answer. They include identity, status and degradation for clients of mlpatterns."""
     if response.identity is None and response.status == "done" and not response.degraded:
         return response.parameters
     parameters = dict(response.parameters)
@@ -85,10 +85,10 @@ def response_parameters(response: InferenceResponse) -> Mapping[str, Any]:
 
 
 def boolean_parameter(parameters: Mapping[str, Any], name: str, what: str) -> bool | None:
-    """The parameter `name`; None without it.
+    """The value of the parameter `name`; None if it is absent.
 
     Raises:
-        InvalidInput: it is neither true nor false.
+        InvalidInput: the value is neither true nor false.
     """
     flag = parameters.get(name)
     if flag is not None and not isinstance(flag, bool):

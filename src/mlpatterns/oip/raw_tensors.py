@@ -24,7 +24,7 @@ def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: byt
     """Reads a tensor of `count` elements from `size` bytes of `body` that begin at `start`.
 
     Returns:
-        a read-only view of `body` if its address is aligned, else a copy.
+        a read-only view of `body` if its address is aligned, else a copy. A BYTES tensor is always a copy.
 
     Raises:
         InvalidInput: the bytes do not fit datatype and shape.
@@ -43,7 +43,7 @@ def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: byt
 
 
 def _strings(what: str, count: int, raw: bytes) -> Array:
-    """The elements of a BYTES tensor: each is its length as an unsigned 32-bit integer, and then its bytes."""
+    """Reads the elements of a BYTES tensor. Each is its length as an unsigned 32-bit integer, followed by its bytes."""
     if 4 * count > len(raw):
         raise InvalidInput(f"{what} has too few bytes for its {count} elements; {_FORM}")
     found: list[bytes] = []
@@ -69,7 +69,7 @@ def bytes_tensor(values: Sequence[bytes | str]) -> Array:
 
 
 def to_bytes(what: str, array: Array, datatype: str) -> bytes | memoryview:
-    """The raw bytes of `array`: a view if its memory has that layout already, else a copy.
+    """The raw bytes of `array`: a view if its memory already has this layout, else a copy.
 
     Raises:
         InternalError: an element of a BYTES tensor is neither bytes nor text.

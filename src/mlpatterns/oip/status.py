@@ -1,7 +1,7 @@
-"""Each ErrorCode as a status of HTTP and of gRPC, and the ErrorCode of a status from another server.
+"""Maps each ErrorCode to a status of HTTP and of gRPC, and the statuses of other servers to an ErrorCode.
 
-HTTP's statuses follow RFC 9110 (RFC 6585 for 429) and the error table of the Open Inference Protocol. gRPC's follow the
-table of google.rpc.Code. They are names here, so that this module needs no grpc.
+The HTTP statuses follow RFC 9110 (RFC 6585 for 429) and the error table of the Open Inference Protocol. The gRPC
+statuses follow the table of google.rpc.Code. They are names, so that this module does not import grpc.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.DEADLINE: 504,
 }
 
-# Statuses that only other servers send; and 503, because a client cannot tell a full server from a stopped one.
+# Adds the statuses that only other servers send. 503 becomes UNAVAILABLE, because a client cannot tell a full server
+# from a stopped one.
 _CODE: dict[int, ErrorCode] = {status: code for code, status in _STATUS.items()} | {
     403: ErrorCode.DENIED,
     405: ErrorCode.UNSUPPORTED,
@@ -62,17 +63,17 @@ _CODE_GRPC: dict[str, ErrorCode] = {status: code for code, status in _GRPC.items
 }
 
 CODE_HEADER = "x-mlp-code"
-"""The header (HTTP) or metadata (gRPC) with the ErrorCode of an mlpatterns server's error, since codes share statuses.
-CIRCUIT_OPEN is an UNAVAILABLE that other circuit breakers and retries do not count."""
+"""The header (HTTP) or metadata (gRPC) with the ErrorCode of an mlpatterns server's error. The status alone does not
+determine the ErrorCode. CIRCUIT_OPEN is an UNAVAILABLE that other circuit breakers and retries do not count."""
 
 CIRCUIT_OPEN = "CIRCUIT_OPEN"
 
 PUSHBACK = "grpc-retry-pushback-ms"
-"""The metadata with the time until the next attempt, in milliseconds: gRPC's `Retry-After`."""
+"""The metadata with the time until the next attempt, in milliseconds: gRPC's counterpart of `Retry-After`."""
 
 _TRANSIENT = (ErrorCode.RATE_LIMITED, ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE)  # a later attempt may succeed
 
-MOST_SECONDS = 3600  # the longest wait that a client is told, and that a server is believed
+MOST_SECONDS = 3600  # the longest wait that is sent to a client or accepted from a server
 
 
 def http_status(code: ErrorCode) -> int:
@@ -86,12 +87,13 @@ def code_header(error: PredictionError) -> tuple[bytes, bytes]:
 
 
 def refusal_of(code: ErrorCode, sentence: str, header: str | None, wait: float | None) -> PredictionError:
-    """The error to raise here for the error of another server.
+    """The error to raise for the error of another server.
 
     Args:
-        code: the code of its status.
+        code: the ErrorCode, from `code_for` or `code_for_grpc`.
+        sentence: the error text.
         header: the header or metadata `x-mlp-code`.
-        wait: seconds until the next attempt, as the server says.
+        wait: seconds until the next attempt, as the server gives them; None if it gives none.
     """
     if header == CIRCUIT_OPEN and code is ErrorCode.UNAVAILABLE:
         return CircuitOpen(sentence, retry_after=wait)
@@ -120,10 +122,11 @@ def grpc_status(code: ErrorCode) -> str:
 def code_for_grpc(status: str, pushback: float | None = None, header: str | None = None) -> ErrorCode:
     """The ErrorCode of another server's gRPC status. An unknown status is INTERNAL.
 
-    RESOURCE_EXHAUSTED is the status of both a message that is too large and a client over its rate limit. Only the
-    second comes with the time until the next attempt, `pushback`.
+    RESOURCE_EXHAUSTED is the status for a message that is too large, and for a client over its rate limit. Only the
+    second has a `pushback`.
 
     Args:
+        pushback: seconds until the next attempt; None if the server gives none.
         header: the metadata `x-mlp-code`, which has precedence if it is an ErrorCode.
     """
     if header is not None and header in ErrorCode.__members__:
@@ -134,9 +137,9 @@ def code_for_grpc(status: str, pushback: float | None = None, header: str | None
 
 
 def retry_after(error: PredictionError) -> int | None:
-    """The `Retry-After` of an error in whole seconds, 1 to 3600, rounded up; None if a later attempt fails as well.
+    """The `Retry-After` of an error in whole seconds, 1 to 3600, rounded up; None if a later attempt would fail too.
 
-    It is the error's own `retry_after`. Without one it is 1 second for RATE_LIMITED, OVERLOADED and UNAVAILABLE.
+    It is the error's own `retry_after`. If the error has none, it is 1 for RATE_LIMITED, OVERLOADED and UNAVAILABLE.
     """
     seconds = error.retry_after
     if seconds is None:
@@ -145,20 +148,20 @@ def retry_after(error: PredictionError) -> int | None:
 
 
 def retry_pushback(error: PredictionError) -> tuple[tuple[bytes, bytes], ...]:
-    """`retry_after` as metadata of gRPC, in milliseconds; empty if it is None."""
+    """The `retry_after` of an error as gRPC metadata, in milliseconds; empty if it is None."""
     seconds = retry_after(error)
     return () if seconds is None else ((PUSHBACK.encode(), b"%d" % (1000 * seconds)),)
 
 
 def seconds_to_wait(header: str | None) -> float | None:
-    """The seconds of a `Retry-After` header, at most 3600; None without a header, or if it is a date or malformed."""
+    """The seconds in a `Retry-After` header, at most 3600; None if the header is absent, a date or malformed."""
     if header is None or not header.isascii() or not header.isdigit():
         return None
     return float(min(int(header[:9]), MOST_SECONDS))
 
 
 def seconds_to_push_back(milliseconds: str | None) -> float | None:
-    """The seconds of `grpc-retry-pushback-ms` metadata, at most 3600; None without it, or if it is no whole number."""
+    """The seconds in `grpc-retry-pushback-ms` metadata, at most 3600; None if it is absent or not a whole number."""
     if milliseconds is None or not milliseconds.isascii() or not milliseconds.isdigit():
         return None
     return min(int(milliseconds[:12]) / 1000, float(MOST_SECONDS))

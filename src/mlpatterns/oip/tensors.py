@@ -1,4 +1,4 @@
-"""What both forms of a tensor share: names, datatypes, shapes and sizes are checked here before anything is read."""
+"""Reads the tensors of a REST body, as JSON or raw. gRPC shares its checks of names, datatypes and shapes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlpatterns.tensors import allow_missing, full_columns, validate_heads
 __all__ = ["SIZE", "check_heads", "no_data", "read_tensors"]
 
 SIZE = "binary_data_size"
-MOST = 2**63 - 1  # elements of a tensor that a 64-bit integer can count
+MOST = 2**63 - 1  # the most elements that a signed 64-bit integer can count
 
 
 def read_tensors(
@@ -34,15 +34,16 @@ def read_tensors(
 
     Args:
         kind: the word for the tensors in error texts, ``input`` or ``output``.
-        body: has the raw tensors behind its JSON, in the order of `heads`.
-        offset: where the raw tensors begin; None means that there are none.
-        metadata: the model's; None accepts tensors of every name, datatype and shape.
+        body: the body. Its raw tensors follow its JSON, in the order of `heads`.
+        offset: the position in `body` where the raw tensors begin; None if there are none.
+        metadata: the model's metadata; None accepts tensors of any name, datatype and shape.
 
     Returns:
-        read-only arrays in the shapes of `heads`. Raw ones are views of `body` where their alignment allows it.
+        read-only arrays with the shapes of `heads`. The arrays of raw tensors are views of `body` if their alignment
+        allows it.
 
     Raises:
-        InvalidInput: a tensor's data do not fit its shape and datatype, or the tensor does not fit `metadata`.
+        InvalidInput: a tensor's data does not fit its shape and datatype, or the tensor does not fit `metadata`.
         TooLarge: a tensor has more elements than `limits` allow.
     """
     found = check_heads(kind, heads, limits, metadata)
@@ -54,7 +55,7 @@ def read_tensors(
             if not _given(head):
                 raise no_data(what, head.parameters or (), f"data nor a {SIZE}")
             array = _from_json(what, head, count, specs.get(head.name))
-        elif size == 0:  # it has no bytes behind the JSON, so that the length of the JSON need not be known
+        elif size == 0:  # the tensor has no bytes in the body, so the length of the JSON need not be known
             array = from_bytes(what, head.datatype, head.shape, count, body, 0, 0)
         else:
             offset = _raw_end(what, head, size, body, offset)
@@ -67,7 +68,7 @@ def read_tensors(
 
 
 def _from_json(what: str, head: TensorHead, count: int, spec: TensorSpec | None) -> Array:
-    """The array of JSON data. It may have null where the model accepts missing values."""
+    """Reads the JSON data of a tensor. Null is allowed in the columns in which the model accepts missing values."""
     data, nullable = bytes(head.data), spec is not None and spec.missing
     try:
         array = from_json(what, head.datatype, tuple(head.shape), count, data, nullable)
@@ -86,13 +87,13 @@ def _from_json(what: str, head: TensorHead, count: int, spec: TensorSpec | None)
 def check_heads(
     kind: str, heads: Sequence[TensorHead], limits: RequestLimits, metadata: ModelMetadata | None = None
 ) -> list[tuple[str, int]]:
-    """Checks names, datatypes and shapes before any data are read; the arguments are those of `read_tensors`.
+    """Checks names, datatypes and shapes before any data is read. The arguments are those of `read_tensors`.
 
     Returns:
-        the name of each tensor in error texts, and its number of elements.
+        for each tensor its name in error texts, and its number of elements.
 
     Raises:
-        InvalidInput, TooLarge: as `read_tensors`.
+        InvalidInput, TooLarge: as in `read_tensors`.
     """
     found: dict[str, tuple[str, int]] = {}
     for head in heads:
@@ -108,7 +109,8 @@ def check_heads(
 
 
 def _elements(what: str, shape: Sequence[int], limits: RequestLimits) -> int:
-    """The number of elements of `shape`. Against the limit an empty axis counts as 1: empty lists need memory too."""
+    """Checks the size of `shape`, and returns its number of elements. In the check, an axis of size 0 counts as 1,
+    because empty lists need memory too."""
     if len(shape) > limits.max_rank:
         raise InvalidInput(f"{what} has {len(shape)} dimensions; at most {limits.max_rank} are accepted")
     if shape and min(shape) < 0:
@@ -126,7 +128,7 @@ def no_data(what: str, parameters: Collection[str], neither: str) -> InvalidInpu
     """The error for a tensor without data.
 
     Args:
-        neither: the forms of data that it could have, as "data nor raw contents".
+        neither: the forms of data that it could have, e.g. "data nor raw contents".
     """
     if "shared_memory_region" in parameters:
         return InvalidInput(f"{what} is in shared memory, which this server does not offer; send its data")
@@ -134,7 +136,7 @@ def no_data(what: str, parameters: Collection[str], neither: str) -> InvalidInpu
 
 
 def _size(what: str, head: TensorHead) -> int | None:
-    """The number of raw bytes of the tensor, by its parameter; None without the parameter."""
+    """The number of raw bytes of the tensor, from its parameter `binary_data_size`; None without this parameter."""
     size = (head.parameters or {}).get(SIZE)
     if size is not None and (type(size) is not int or size < 0):
         raise InvalidInput(f"{what}: {SIZE} must be a whole number of bytes, 0 or more")
@@ -142,7 +144,7 @@ def _size(what: str, head: TensorHead) -> int | None:
 
 
 def _raw_end(what: str, head: TensorHead, size: int, body: bytes, offset: int | None) -> int:
-    """The end of the raw tensor that begins at `offset`."""
+    """The position in `body` at which the raw tensor that begins at `offset` ends."""
     if offset is None:
         raise InvalidInput(f"{what} has a {SIZE}, but the header Inference-Header-Content-Length is missing")
     if _given(head):
@@ -153,5 +155,5 @@ def _raw_end(what: str, head: TensorHead, size: int, body: bytes, offset: int | 
 
 
 def _given(head: TensorHead) -> bool:
-    """Whether the tensor has JSON data; null counts as none."""
+    """Whether the tensor has JSON data. Null counts as no data."""
     return bytes(memoryview(head.data)[:4]) not in (b"", b"null")

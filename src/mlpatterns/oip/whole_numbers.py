@@ -1,4 +1,4 @@
-"""Integers and booleans that a client writes as floats, such as 3.0 or 1e3: they are read exactly, or refused."""
+"""Reads integers and booleans that a client writes as floats, such as 3.0 or 1e3, exactly or refuses them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from mlpatterns.oip.wire import MALFORMED, sentence
 
 __all__ = ["whole_numbers"]
 
-EXACT = 2**53  # a float holds every integer below it exactly
+EXACT = 2**53  # a float represents every smaller integer exactly
 _NO_FRACTION = re.compile(rb"(?<=[0-9])\.0++(?=[\s,\]]|$)")
-# 16 digits or more with a point, or 17 with an exponent: a float would round the number, perhaps to an integer.
+# At least 16 digits with a point, or 17 and an exponent: a float would round such a number, perhaps to an integer.
 _BEYOND_FLOATS = re.compile(rb"(?<![0-9.])(?:(?=[0-9]*+\.)[0-9.]{17,}+|[0-9]{17,}+[eE])")
 
 
 def whole_numbers(what: str, datatype: str, depth: int, text: bytes, decode: Callable[[bytes], Any]) -> Any:
     """Reads integers or booleans from JSON `text`, in lists that are nested `depth` deep.
 
-    An integer may have any size if only zeros follow its point; one with an exponent must be below 2**53.
+    An integer may have any size if only zeros follow its decimal point. A number with an exponent must be below 2**53.
 
     Args:
         what: the tensor's name in error texts.
-        decode: reads text in which all numbers are written as integers, or as booleans.
+        decode: reads text in which all elements are written as integers, or as booleans for the datatype BOOL.
 
     Raises:
-        InvalidInput: an element is no number, or no integer, or a BOOL other than 0 and 1.
+        InvalidInput: an element is not a number, is not an integer, may have been rounded, or is a BOOL other than 0
+            and 1.
     """
     try:
-        return decode(text.replace(b".0,", b",").replace(b".0]", b"]"))  # nearly all clients write them so
+        return decode(text.replace(b".0,", b",").replace(b".0]", b"]"))  # nearly all clients write them as 3.0
     except MALFORMED:
         text = _NO_FRACTION.sub(b"", text)
     try:
@@ -43,7 +44,7 @@ def whole_numbers(what: str, datatype: str, depth: int, text: bytes, decode: Cal
     except MALFORMED as error:
         raise InvalidInput(f"{what}: {sentence(error, 'data', text)}") from None
     found = _booleans(what, values, depth) if datatype == "BOOL" else _integers(what, values, depth)
-    if _BEYOND_FLOATS.search(text):  # last, since the check of each element has a better error text for most of them
+    if _BEYOND_FLOATS.search(text):  # after the checks of the elements, which have more specific error texts
         raise InvalidInput(f"{what} has a number with more digits than a float holds; send it as an integer")
     return found
 
@@ -79,7 +80,7 @@ def _floats(values: Any) -> Any:
 
 
 def _each(read: Callable[[str, float], int], what: str, values: Any, depth: int) -> Any:
-    """Reads the values one by one: exact for integers of every size, with an error text for what is no integer."""
+    """Reads the values one by one. Integers of any size stay exact, and `read` raises the error for a wrong value."""
     if depth == 0:
         return read(what, values)
     if depth == 1:

@@ -1,4 +1,4 @@
-"""The JSON of the Open Inference Protocol: its records, the limit of its nesting, and the error text of a bad body."""
+"""The JSON of the Open Inference Protocol: its records, its nesting limit, and the error texts for malformed bodies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """The exceptions that decoding JSON raises."""
 
-BLOCK = 1024 * 1024  # brackets and quotes whose nesting is counted at a time
+BLOCK = 1024 * 1024  # brackets and quotes that `_deeper_than` processes at a time
 _KEEP = b'[]{}"'
 _DROP = bytes(set(range(256)) - set(_KEEP))
 _STEP = bytes.maketrans(_KEEP, b"\x01\xff\x01\xff\x00")  # as int8: 1 opens, -1 closes, 0 is a quote
@@ -42,7 +42,7 @@ WORDS = {
 
 
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-# Possessive quantifiers, so that a long text is read once, and the engine never goes back.
+# The quantifiers are possessive, so that the engine reads a long text once and never backtracks.
 _SOUND = re.compile(rb"(?:[^\\]++|\\[^u]|%b%b|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4})*+" % (_HIGH, _LOW), re.DOTALL)
 _HALF = re.compile(rb"%b|%b" % (_HIGH, _LOW))
 _NUMBERS = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)\b")
@@ -56,7 +56,7 @@ _FIRST_BYTES = (
 
 
 class TensorHead(Struct):
-    """One tensor. `data` stays JSON until its datatype is checked."""
+    """One tensor. `data` is decoded later, after the datatype has been checked."""
 
     name: str
     shape: list[int]
@@ -98,7 +98,7 @@ def parse(decoder: msgspec.json.Decoder[T], text: bytes, what: str, max_nesting:
         what: the name of `text` in error texts.
 
     Raises:
-        InvalidInput: the text is malformed, has another form than the decoder, or is nested deeper than `max_nesting`.
+        InvalidInput: the text is malformed, does not fit the decoder's type, or is nested deeper than `max_nesting`.
     """
     if text.count(b"[") + text.count(b"{") > max_nesting and _deeper_than(text, max_nesting):
         raise InvalidInput(f"{what} is nested deeper than {max_nesting} levels")
@@ -112,8 +112,8 @@ def sentence(error: Exception, root: str = "", text: bytes = b"{}") -> str:
     """The error text for an exception of a decoder.
 
     Args:
-        root: the start of the path to the wrong element.
-        text: the JSON.
+        root: the beginning of the path to the wrong element.
+        text: the JSON that the decoder refused.
     """
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
@@ -135,7 +135,7 @@ def sentence(error: Exception, root: str = "", text: bytes = b"{}") -> str:
 def _deeper_than(text: bytes, most: int) -> bool:
     """Whether lists and objects are nested deeper than `most` levels. Brackets in strings do not count.
 
-    Without escapes, every quote begins or ends a string. Time and memory are linear in the text's size.
+    After the escapes are removed, every quote begins or ends a string. Time and memory are linear in the text's size.
     """
     marks = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEP, _DROP)
     depth = quotes = 0
@@ -150,7 +150,7 @@ def _deeper_than(text: bytes, most: int) -> bool:
 
 
 def what_it_is(text: bytes) -> str | None:
-    """The reason why `text`, which a decoder refused, is no JSON; None where the decoder's own text says it well."""
+    """The reason why a decoder refused `text`, if it is a common one; else None, and the decoder's own text is used."""
     if not text.strip():
         return "it is empty"
     for first, words in _FIRST_BYTES:

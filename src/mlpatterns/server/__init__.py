@@ -1,1 +1,1 @@
-"""One ASGI app with three faces over the same predictor: the simple API, OIP, and operations."""
+"""One ASGI app with three APIs for the same predictors: the simple API, OIP, and operations."""

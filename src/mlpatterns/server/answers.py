@@ -1,4 +1,4 @@
-"""The JSON answers of the simple API: the usual ones, and those to which a pattern gives a shape of its own."""
+"""The JSON answers of the simple API: the usual ones, and those that a pattern replaces."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Answers(Struct, frozen=True):
     JSON. The first line of its docstring documents the answer.
 
     Attributes:
-        predict: makes the answer of `/predict` from a response with all outputs. `described` of the response is the
-            metadata of the model that answered. An accepted request is still answered with its job id.
+        predict: makes the answer of `/predict` from a response with all outputs. The response's `described` is the
+            metadata of the model that answered. For an accepted request the answer is still its job id.
         label: the same for `/predict/label`.
-        also: returns more fields for both answers, in addition to the usual ones: `{"prediction": …, "mode": …}`.
-        metadata: makes the answer of `/metadata` from the metadata. No prediction is made for it.
-        sample: returns more fields for `/metadata`, from the response for the sample with all outputs.
+        also: returns fields to add to both answers, e.g. `mode` in `{"prediction": …, "mode": …}`.
+        metadata: makes the answer of `/metadata` from the metadata. The model then makes no prediction for `/metadata`.
+        sample: returns fields to add to `/metadata`, from a response to the model's sample with all outputs.
         health: makes the answer of `/health`. It gets whether all models can answer, and the reason if they cannot.
-        aliases: maps another path to the path of the simple API that also answers there, as
-            `{"/predict/get/test": "/predict/test"}`. The `{names}` in a path are in `Context.path`; `{job_id}` is the
-            caller's own id.
+        aliases: maps an additional path to the path of the simple API with the same handler, e.g.
+            `{"/predict/get/test": "/predict/test"}`. The values of `{names}` in a path are in `Context.path`;
+            `{job_id}` is the caller's own id.
     """
 
     predict: Callable[[InferenceResponse, Context], Any] | None = None
@@ -53,11 +53,11 @@ def nested_prediction(response: InferenceResponse, context: Context) -> Any:
 
     Args:
         response: has all outputs.
-        context: the caller's; it is not used.
+        context: the caller's context, which is not used.
     """
     described = response.described
     primary = described.primary_output if described is not None else next(iter(response.outputs))
-    one_or_all(response.outputs[primary])  # it raises an error for values that JSON cannot express
+    one_or_all(response.outputs[primary])  # only to raise its error for values that JSON cannot express
     return {"prediction": listed(response.outputs[primary])}
 
 

@@ -74,8 +74,8 @@ class App:
         build, answers, auth, middleware, settings: as in `serve`.
 
     Attributes:
-        programs_only: the app serves no predictions. It only runs the programs of the predictors that build() makes,
-            and starts only the pieces that have programs. `/metrics` and `/health` report on them.
+        programs_only: whether the app only runs the programs of the predictors that build() makes. It then starts only
+            the pieces that have programs, and serves only `/health` and `/metrics`.
         has_programs: whether the predictors that build() made have programs.
     """
 
@@ -100,7 +100,7 @@ class App:
         self._stack: Any = self.dispatcher
         for cls, args, kwargs in reversed(middleware):
             self._stack = cls(self._stack, *args, **kwargs)
-        self._entry = self._stack  # the stack, later wrapped as the settings say
+        self._entry = self._stack  # `running` wraps it for CORS if the settings name origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -118,21 +118,21 @@ class App:
 
     @property
     def draining(self) -> bool:
-        """Whether the app stops soon: then readiness is answered with 503, and every answer closes its connection."""
+        """Whether the app stops soon. While it drains, readiness gives 503, and every answer closes its connection."""
         return self.dispatcher.draining
 
     @draining.setter
     def draining(self, draining: bool) -> None:
         self.dispatcher.draining = draining
-        if draining and self._runtime is not None:  # now, so that another process takes over early
+        if draining and self._runtime is not None:  # end programs now, so that another process takes them over early
             asyncio.get_running_loop().call_soon(self._runtime.end_programs)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:
-        """Builds and starts the predictors, opens the routes and runs the programs; does the reverse at the end.
+        """Builds and starts the predictors, opens the routes and runs the programs. At the end it stops them all.
 
         Raises:
-            NotOffered: the app should only run programs, and there are none.
+            NotOffered: `programs_only` is set, but no predictor has a program.
         """
         settings = self._settings or load_settings().settings
         self._entry, self.dispatcher.closed = cross_origin(self._stack, settings.cors_origins), NOT_READY
@@ -193,7 +193,7 @@ class App:
         return [root for hosted in self.hosted.values() for root in hosted.roots()]
 
     def grpc_face(self) -> GrpcFace:
-        """Makes the gRPC face, with the same predictors and the same dispatcher, while the app runs.
+        """Makes the handlers of the gRPC API, with the same predictors and dispatcher. The app must be running.
 
         Raises:
             MissingExtra: grpc is not installed.
@@ -206,7 +206,7 @@ class App:
         return GrpcFace(service, self.health, self.dispatcher, buffers, runtime.metrics)
 
     def pieces(self, settings: Settings) -> list[tuple[str, Predictor]]:
-        """All pieces that build() makes, each with the path at which it will start; this starts nothing."""
+        """All pieces that build() makes, each with the path at which it will start. It starts none of them."""
         system = settings.system or self.system
         roots = [(f"{system}/{name}".lstrip("/"), model) for name, model in self._built(settings).items()]
         return start_order(roots, apart=True)
@@ -214,7 +214,8 @@ class App:
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """The predictors that build() makes, by the name under which each is served."""
         built = self.build()
-        self.answers = self._all_answers if settings.service is None else Answers()  # `answers` are for the whole
+        # The app's `answers` describe the complete system, so a Service that runs alone does not use them.
+        self.answers = self._all_answers if settings.service is None else Answers()
         if settings.service is not None:
             built = find_service(built, settings.service)
         self.several = isinstance(built, Mapping | list)
@@ -236,5 +237,5 @@ class App:
 
 
 def headers_read(roots: Iterable[Predictor]) -> frozenset[str]:
-    """The names of the headers that the pieces below `roots` declare to read."""
+    """The names of the request headers that `roots` and all pieces below them declare in `reads_headers`."""
     return frozenset(name for piece in leaves_first(*roots) for name in checked_headers(piece.reads_headers, "read"))

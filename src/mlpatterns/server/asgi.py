@@ -16,10 +16,13 @@ log = logging.getLogger("mlpatterns")
 
 
 async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
-    """Returns the status and body of a GET. It needs no HTTP client. An exception of the app is logged and gives 500.
+    """Sends a GET to the app without an HTTP client, and returns the status and body.
+
+    It logs an exception that the app raises, and returns status 500.
 
     Args:
-        path: not percent-encoded.
+        path: the path, not percent-encoded.
+        query: the query string, percent-encoded.
     """
     status, body = 500, bytearray()
 
@@ -53,7 +56,12 @@ async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
-    """Runs an ASGI app's lifespan around the body (ASGI lifespan protocol 2.0)."""
+    """Runs an ASGI app's lifespan around the body (ASGI lifespan protocol 2.0).
+
+    Raises:
+        UserError: the app reports that its startup or shutdown failed, and raises no error itself.
+        RuntimeError: the app ended before its startup or shutdown was complete.
+    """
     to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     from_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
@@ -79,5 +87,5 @@ async def _step(
         await task
         raise RuntimeError(f"the app ended before its {step} was complete")
     if reply.result()["type"] == f"lifespan.{step}.failed":
-        await task  # most apps raise the error itself, which says more than the message
+        await task  # most apps raise the error after this message; it has more details than the message
         raise UserError(reply.result().get("message", f"the app's {step} failed"))

@@ -1,4 +1,4 @@
-"""Authentication and access for every face. API keys are built in; any other scheme is a function of the headers."""
+"""Authentication and access for every protocol. API keys are built in; other schemes are functions of the headers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ ADMIN = "admin"  # the principal of a caller with the admin token
 
 
 class Gate:
-    """Admits or denies each call. All faces use the same gate.
+    """Admits or denies each call. HTTP and gRPC use the same gate.
 
     Args:
         authenticate: checks the calls that need a user; None admits everybody.
         admin_token: the token for commands; None or an empty text turns commands off.
+
+    Attributes:
+        guarded: the kinds of access for which callers must call `admit`; it admits the others without a check.
     """
 
     def __init__(self, authenticate: Authenticate | None = None, admin_token: str | None = None) -> None:
@@ -44,7 +47,7 @@ class Gate:
         return self._authenticate is not None
 
     def admit(self, access: Access, headers: Mapping[bytes, bytes]) -> str | None:
-        """The principal for the credentials in `headers` (lower-case names). Only the kinds in `guarded` need this.
+        """Returns the principal for the credentials in `headers` (lower-case names); None if `access` needs none.
 
         Raises:
             Denied: the credentials are missing or wrong, or commands are off.

@@ -1,4 +1,4 @@
-"""Reads request bodies, and bounds the bytes of requests and answers that one worker holds in memory."""
+"""Reads request bodies, and limits the bytes of requests and answers that one worker holds in memory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SMALL_ANSWER = 64 * 1024  # bytes; an answer up to this size is never refused, a
 
 
 class Buffers:
-    """Reads each body within the bounds for one body, and keeps all bodies and answers together within one more bound.
+    """Reads request bodies. It limits the size of each body, and the total size of all bodies and answers.
 
     Args:
-        limits: for one body, both as it arrives and decompressed.
-        most_together: bytes of all bodies that are read or processed, and of all answers that are not yet sent.
+        limits: the limits for one body, both as it arrives and decompressed.
+        most_together: the most bytes of all bodies that are read or processed and all answers that are not yet sent.
         offload: runs decompression in a thread, away from the event loop.
 
     Attributes:
-        held: the number of bytes that are counted now.
+        held: the number of bytes that count against `most_together` now.
     """
 
     def __init__(self, limits: RequestLimits, most_together: int, offload: Callable[..., Awaitable[bytes]]) -> None:
@@ -61,7 +61,7 @@ class Buffers:
         return plain
 
     async def unpacked(self, body: bytes, encoding: str) -> bytes:
-        """Decompresses `body`; raises the errors of `decompress`."""
+        """Decompresses `body` in a thread. Raises the errors of `decompress`."""
         limits = self.limits
         return await self._offload(lambda: decompress(body, encoding, limits.max_body_bytes, limits.max_expansion))
 
@@ -90,11 +90,11 @@ class Buffers:
         call.held += size
 
     def hold_answer(self, call: Exchange, size: int) -> None:
-        """Counts an answer of `size` bytes until it is sent; a small one is not counted.
+        """Counts an answer of `size` bytes until it is sent. Answers of at most `SMALL_ANSWER` bytes are not counted.
 
         Raises:
-            Overloaded: other requests hold too many bytes for this answer to fit. An answer that is larger than the
-                limit is accepted if no other bytes are held.
+            Overloaded: with the bytes of other requests, this answer would exceed the limit. If other requests hold no
+                bytes, an answer of any size is accepted.
         """
         if size <= SMALL_ANSWER:
             return
@@ -106,9 +106,9 @@ class Buffers:
         call.unsent += size
 
     async def counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Counts `chunks` of an answer while they are sent: one may still be in the transport when the next is made.
+        """Counts each chunk until the next one is sent, because the transport may still hold it until then.
 
-        They are never refused, because the head of their answer has already been sent.
+        Chunks are never refused, because the head of their answer has already been sent.
         """
         before = 0
         try:
@@ -123,7 +123,7 @@ class Buffers:
             self.held -= before
 
     def check_room(self) -> None:
-        """Checks whether more bytes may be held.
+        """Checks that the total is below its limit.
 
         Raises:
             Overloaded: the limit is reached.
@@ -132,7 +132,7 @@ class Buffers:
             raise self._overloaded()
 
     def release(self, call: Exchange) -> None:
-        """Ends the request: stops counting its body now, and its answer when it has been sent."""
+        """Stops counting the body of a finished request now, and its answer when it has been sent."""
         self.held -= call.held - call.unsent
         if call.unsent:
             call.when_sent(partial(self._sent, call.unsent))

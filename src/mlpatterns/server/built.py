@@ -83,7 +83,7 @@ def _check_metadata(model: Predictor) -> None:
     try:
         described = call_user_code(lambda: model.metadata)
     except MlpatternsError:
-        return  # not available yet; later code reads it again
+        return  # not available yet; it is read again when it is needed
     except Exception as error:
         log.error("the metadata of %r failed", model.name, exc_info=user_exc_info(error))
         raise CompositionError(f"the metadata of {model.name!r} failed: {_error_text(error)}") from error
@@ -132,7 +132,7 @@ def _check_built(built: Any) -> None:
 def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
     """Checks that `part` and everything that it wraps have all members of a predictor."""
     if any(part is other for other in above):
-        return  # it contains itself; the code that walks the tree reports this
+        return  # `part` contains itself; the code that walks the tree reports this
     missing = [member for member in MEMBERS if not _has_member(part, member)]
     if isinstance(part, type) or len(missing) > len(MEMBERS) // 2:
         raise CompositionError(f"{where} {kind_of(part)}, which is not a predictor; {_hint(part)}")
@@ -149,13 +149,13 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
 
 
 def _has_member(part: Any, member: str) -> bool:
-    """Whether `part` has `member`. It avoids reading a property, which may have no value before the start."""
+    """Whether `part` has `member`. It does not read properties, because they may have no value before the start."""
     try:
         inspect.getattr_static(part, member)
     except AttributeError:
         try:
             return hasattr(part, member)
-        except Exception:  # it is there, but has no value yet
+        except Exception:  # `part` computes the member, but it has no value yet
             return True
     return True
 

@@ -24,8 +24,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 def cross_origin(app: App, origins: Sequence[str]) -> App:
     """Wraps `app` so that pages of `origins` may use it; `*` is every site. Without origins it returns `app` itself.
 
-    Preflight requests are answered here and need no API key. Every other answer, also an error, gets the CORS headers
-    that say who may read it. The browser's credentials are allowed for named origins only.
+    The wrapper answers preflight requests, which need no API key. It adds the CORS headers to every other answer,
+    including errors. Browsers may send credentials only if the origins are named, not for `*`.
 
     Raises:
         SettingsError: one of `origins` is not an origin.
@@ -53,7 +53,7 @@ def cross_origin(app: App, origins: Sequence[str]) -> App:
 
 
 async def _exposing(app: App, scope: Scope, receive: Receive, send: Send) -> None:
-    """Runs `app`. Its answers name the headers that a page may read, in addition to those that it always may."""
+    """Runs `app`, and adds to its answers the list of headers that a page may read besides those it may always read."""
 
     async def named(message: Any) -> None:
         if message["type"] == "http.response.start":

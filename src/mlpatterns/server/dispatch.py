@@ -1,4 +1,4 @@
-"""The dispatcher: it handles every request, from finding its route to sending its answer. The hot path starts here."""
+"""The dispatcher handles every request, from finding its route to sending its answer. The hot path starts here."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ TIMEOUT, CALLER = b"x-request-timeout-ms", CONTEXT_HEADER.encode()
 
 
 class Dispatcher:
-    """An ASGI application that answers by its routes, and with 503 while it is closed.
+    """An ASGI application that calls the handlers of its routes. While it has no routes, it answers 503.
 
     Attributes:
-        draining: the server stops soon, so every answer closes its connection.
-        closed: the error text of the answers while there are no routes.
+        draining: whether the server stops soon. Every answer then closes its connection.
+        closed: the error text of the 503 answers while there are no routes.
     """
 
     def __init__(self) -> None:
@@ -84,11 +84,11 @@ class Dispatcher:
         return self.handle(Call(scope, receive, send, dict(scope["headers"]), Context(new_id(), NO_HEADERS)))
 
     async def handle(self, call: Exchange, route: ServerRoute | None = None) -> None:
-        """Answers `call` with the handler of its route.
+        """Answers `call` with the handler of its route, and counts, times and logs it.
 
         Args:
-            route: the route, if the caller of this method knows it. Without it, the method and path of an HTTP call
-                select the route.
+            route: the route, if the caller of this method knows it. Otherwise the method and path of the HTTP call
+                select it.
         """
         began = monotonic()
         routes = self._routes
@@ -124,7 +124,7 @@ class Dispatcher:
             self._in_flight.inc(-1.0)
             if call.held:
                 self._buffers.release(call)
-            call.guard = None  # breaks a reference cycle, so that nothing has to wait for the garbage collector
+            call.guard = None  # breaks a reference cycle, so that the call is freed without the garbage collector
         status = answer.status if answer is not None else call.status
         to.count(status)
         to.seconds.observe(monotonic() - began)
@@ -144,7 +144,7 @@ class Dispatcher:
 
     def _admit(self, route: ServerRoute, call: Exchange) -> None:
         headers = call.headers
-        # Counts all headers, also repeated ones, which the mapping does not contain.
+        # The size of all headers, including repeated ones: the mapping `headers` has only the last of those.
         if len(b"".join(map(b"".join, call.scope["headers"]))) > self._most_header_bytes:
             raise TooLarge(f"the headers are larger than the {self._most_header_bytes} bytes that this server accepts")
         access = route.access
@@ -164,7 +164,7 @@ class Dispatcher:
             read_caller(headers[CALLER], context)
 
     async def _failed(self, error: BaseException, call: Exchange) -> Any:
-        """The answer for an error; None if nothing more is to be sent."""
+        """The answer for an error; None if no answer may be sent any more."""
         match error:
             case PredictionError():
                 if isinstance(error, InternalError) and not error.logged:
@@ -182,7 +182,7 @@ class Dispatcher:
                 return call.refusal(Unavailable("the model is not ready yet", retry_after=1))
             case WrongMethod():
                 return Answer(encode({"error": str(error)}), (JSON, (b"allow", error.allowed.encode())), 405)
-        if isinstance(error, UserError):  # for the operator; a traceback would hide this one sentence
+        if isinstance(error, UserError):  # its text is for the operator; a traceback would hide it
             log.error("the server failed: %s", error)
         else:
             log.error("the server failed", exc_info=user_exc_info(error))

@@ -1,4 +1,4 @@
-"""A request and its answer: `Exchange` for every face, `Call` and `Answer` for HTTP."""
+"""A request and its answer: `Exchange` for every protocol, `Call` and `Answer` for HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-ANSWER_EXTENSION = "mlpatterns.answer"  # sends a whole answer at once, and reports when it is sent: http_protocol.py
+ANSWER_EXTENSION = "mlpatterns.answer"  # sends an answer in one write, and reports when it is sent: http_protocol.py
 
 CLIENT_GONE = 499  # nginx's status for a client that has left; it is counted but never sent
 JSON: Header = (b"content-type", b"application/json")
@@ -34,9 +34,9 @@ encode = msgspec.json.Encoder().encode
 
 
 class Answer(Struct):
-    """The status, body and headers of an answer. Sending it adds the content length and the prediction id.
+    """The status, body and headers of an answer. `Call.answer` adds the content length and the prediction id.
 
-    `chunks` replace `body` where an answer is sent while it is made.
+    If `chunks` is set, it replaces `body`: each chunk is sent as soon as it is made, without a content length.
     """
 
     body: bytes
@@ -48,8 +48,8 @@ class Answer(Struct):
 class Exchange(GuardedRequest):
     """One request and its answer, over any protocol. The dispatcher and the guard use only this class.
 
-    `scope` is ASGI's scope, or a dictionary with at least its method, path and headers. `headers` maps lower-case
-    names to values; of a repeated header it has the last. `body` is None until it is read.
+    `scope` is ASGI's scope, or a dictionary with at least its method, path and headers. `headers` maps lower-case names
+    to values; for a repeated header it has the last value. `body` is None until it is read.
     """
 
     __slots__ = ("body", "context", "headers", "held", "scope", "status", "unsent")
@@ -67,7 +67,7 @@ class Exchange(GuardedRequest):
         self.status: Any = 0  # the status to count if no answer is sent
 
     def tighten(self, deadline: float) -> None:
-        """Makes `deadline` (monotonic seconds) the deadline if it is earlier than the present one."""
+        """Makes `deadline` (monotonic seconds) the deadline if it is earlier than the current one."""
         if deadline < self.deadline:
             self.deadline = deadline
             if self.guard is not None:
@@ -82,12 +82,12 @@ class Exchange(GuardedRequest):
         raise NotImplementedError
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` once, as soon as this process no longer holds the answer. That may be now."""
+        """Calls `callback` once, when this process no longer holds the answer. It may call it at once."""
         callback()
 
 
 class Call(Exchange):
-    """An exchange over HTTP."""
+    """An exchange over HTTP. `receive` is that of ASGI."""
 
     __slots__ = ("_send", "receive")
 
@@ -121,8 +121,11 @@ class Call(Exchange):
     async def _stream(self, answer: Answer, chunks: AsyncIterator[bytes], *, closing: bool) -> None:
         """Sends one chunk after another until the client leaves.
 
-        Our own server disconnects a client that does not read. On another server, sending one chunk may take as long
-        as the request has left, but at least one second.
+        Our own server disconnects a client that does not read. With another server, sending a chunk may take as long as
+        the time that the request has left when the stream begins, but at least one second.
+
+        Raises:
+            TimeoutError: the other server took longer to send a chunk.
         """
         seconds = None if self._extension() is not None else max(1.0, self.deadline - monotonic())
         headers = [*answer.headers, (b"x-mlp-prediction-id", self.context.prediction_id.encode())]
@@ -136,7 +139,7 @@ class Call(Exchange):
                     return
                 async with asyncio.timeout(seconds):
                     await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await asyncio.sleep(0)  # `chunks` and `send` may never wait, and other tasks must run too
+                await asyncio.sleep(0)  # lets other tasks run, even if `chunks` and `send` never wait
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             leaving.cancel()

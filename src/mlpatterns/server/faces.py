@@ -1,4 +1,4 @@
-"""Puts all faces of an app into one table of routes."""
+"""Builds the table of routes for all APIs of an app."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def faces(
     several: bool,
     gate: Gate,
 ) -> Routes:
-    """All routes of an app. A single model has the simple API at the root; with `several`, at `/models/NAME`.
+    """All routes of an app. The simple API is at the root, or at `/models/NAME` if the app has `several` models.
 
     Args:
-        gate: knows whether users need credentials, and whether commands are on.
+        gate: tells the documents whether users need credentials, and whether commands are on.
     """
     metrics = management.metrics
     routes = Routes(metrics)
@@ -58,10 +58,11 @@ def faces(
     )  # fmt: skip
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
-        # Open, because a browser sends no key when it opens a page. The page has a field for the key and sends it.
+        # Open, because a browser sends no key when it opens a page. The page has a field for the key, and its script
+        # sends the key with each request.
         routes.add("GET", path, docs_handler(documented), access="open")
-    # Operations come last, because they take the short paths that are left. They belong to the predictors that build()
-    # made, not to the Limit around each.
+    # Operations come last, because they take the short paths that no other route has. They belong to the predictors
+    # that build() made, so `loaded` leaves out the Limit around each.
     documented.operations = add_operations(routes, loaded(hosted), runtime, buffers)
     for mapped in documented.operations:
         if mapped.operation.name == JOB and mapped.method == "GET":
@@ -70,7 +71,7 @@ def faces(
 
 
 def watching(health: HealthFace, metrics: ProcessMetrics) -> Routes:
-    """The routes of an app that only runs programs."""
+    """The routes of an app that only runs programs: health and metrics."""
     routes = Routes(metrics)
     _watch(routes, health, metrics, Answers())
     return routes

@@ -1,8 +1,8 @@
-"""The guard: it watches the deadline and the client's connection while a handler works.
+"""The guard watches the deadline and the client's connection while a handler works.
 
-Work that never waits costs two readings of the clock. A timer is set only when the work first waits. When the timer
-fires, the refusal is sent at once and the work is cancelled. The client does not wait for the work to end, but the
-handler returns only after it has ended, so that running requests are counted correctly.
+For work that never waits, it only reads the clock. It sets a timer when the work first waits. When the timer fires, the
+guard sends the refusal at once and cancels the work. The client does not wait for the work to end, but `guarded` raises
+only after it has ended, so that running requests are counted correctly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WATCH_AFTER = 0.01  # seconds that work must wait before a task checks whether t
 
 
 class WorkAbandoned(Exception):
-    """The work was abandoned, and nothing more is to be sent. `reason` is ``deadline`` or ``client``."""
+    """The work was abandoned, and no answer may be sent any more. `reason` is ``deadline`` or ``client``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class GuardedRequest(Protocol):
 
     Attributes:
         deadline: monotonic seconds.
-        guard: set when the work of the request first waits.
+        guard: None until the work of the request first waits.
     """
 
     __slots__ = ("deadline", "guard")
@@ -44,11 +44,11 @@ class GuardedRequest(Protocol):
     guard: Guard | None
 
     async def refuse(self) -> None:
-        """Sends the answer that says that the deadline has passed."""
+        """Sends the error answer for a passed deadline."""
         ...
 
     def reading(self) -> bool:
-        """Whether the request is still arriving; until it has arrived, `gone` must not be called."""
+        """Whether the request is still arriving. `gone` must not be called until it has arrived."""
         ...
 
     async def gone(self) -> None:
@@ -76,7 +76,7 @@ def guarded(watched: GuardedRequest, work: Coroutine[Any, Any, T]) -> Generator[
 
 
 class Guard:
-    """Watches one request whose work waits."""
+    """Watches one request after its work has first waited."""
 
     __slots__ = ("_ended", "_refusing", "_task", "_timer", "_waiting", "_watch", "_watched", "_watcher")
 
@@ -98,7 +98,7 @@ class Guard:
         self._timer = self._call_at(self._watched.deadline)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Continues work that waits, as a task runs a coroutine, while the timer and the watch are set."""
+        """Runs the rest of `work`, as a task runs a coroutine, with the timer and the connection watch set."""
         waiting, self._waiting = self._waiting, None
         self._arm()
         try:
@@ -111,7 +111,7 @@ class Guard:
                     waiting = work.send(None)
         except StopIteration as done:
             self._give_up_if_ended()
-            if monotonic() > self._watched.deadline:  # the timer has not run since then
+            if monotonic() > self._watched.deadline:  # the deadline has passed, but the timer has not fired yet
                 raise DeadlineExceeded from None
             return done.value  # type: ignore[no-any-return]
         except BaseException:
@@ -147,7 +147,7 @@ class Guard:
 
     def _expire(self) -> None:
         if self._ended is None:
-            self._refusing = asyncio.ensure_future(self._watched.refuse())  # kept, so that it is not collected
+            self._refusing = asyncio.ensure_future(self._watched.refuse())  # keeps a reference, so that it is not freed
             self._end("deadline")
 
     def _look(self) -> None:

@@ -25,7 +25,7 @@ class HealthFace:
         self._dispatcher, self._models, self._runtime, self._metrics = dispatcher, models, runtime, metrics
 
     def health(self, own: Callable[[Health, Context], Any] | None) -> Handler:
-        """The handler of `/health`. It says that the process answers, or gives the answer that `own` makes."""
+        """Makes the handler of `/health`. It answers `{"health": "ok"}`, or with the value that `own` returns."""
 
         async def health(call: Call) -> Answer:
             if own is None:
@@ -50,8 +50,10 @@ class HealthFace:
         return Answer(encode(content), (JSON, (b"retry-after", b"1")), 503)
 
     def trouble(self) -> dict[str, str]:
-        """The faults that do not prevent answers, by model. Examples: a HotSwap's next version cannot serve, a program
-        fails."""
+        """The faults that do not prevent answers, by model; those of programs have the key `programs`.
+
+        Examples: the next version of a HotSwap cannot serve; a program fails.
+        """
         faults = {name: model.health().reason for name, model in self._models.items()}
         faults["programs"] = "; ".join(dict.fromkeys([*self._runtime.trouble(), *self._failing_elsewhere()]))
         return {name: trouble for name, trouble in faults.items() if trouble}
@@ -64,7 +66,7 @@ class HealthFace:
         return [failure(labels["piece"], labels["task"]) for labels in failing]
 
     def waiting(self) -> list[str]:
-        """The reasons why the server is not ready; empty while it is ready."""
+        """The reasons why the server is not ready; empty while it is. While it drains, the names of all models."""
         if self._dispatcher.draining:
             return sorted(self._models)
         healths = [(name, model.health()) for name, model in self._models.items()]

@@ -1,4 +1,4 @@
-"""A served model as the faces hold it: it stays while the model inside it is unloaded and loaded again."""
+"""The object that the APIs hold for a served model. It remains while its model is unloaded and loaded again."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Predict = Callable[[InferenceRequest], Coroutine[Any, Any, InferenceResponse]]
 
 
 class Hosted(BasePredictor):
-    """A served model inside the app's own Limit. It stays, without a model, when the model is unloaded.
+    """A served model inside the app's own Limit. The object remains, without a model, when the model is unloaded.
 
     Args:
         name: the name under which the model is served.
-        path: the path of the model's pieces in notes and metrics.
-        model: the predictor that build() made; `running` starts it, like all predictors.
+        path: the path of the model in notes and metrics; the paths of its pieces begin with it.
+        model: the predictor that build() made, not started.
 
     Attributes:
         limit: the Limit around the model; None while there is no model.
         loading: whether a model is being started.
         reason: why there is no model.
-        statistics: counts and times of the requests from the faces.
-        predict: the limit's own method, so that a request needs no further call.
+        statistics: counts and times of the requests to the model.
+        predict: the method of the limit itself, which saves a call per request. Without a model it raises Unavailable.
     """
 
     predict: Predict  # type: ignore[assignment]
@@ -58,7 +58,7 @@ class Hosted(BasePredictor):
         return [(self.path, self.limit.inner), (self.limit_path, self.limit)]
 
     def host(self, limit: Limit | None, reason: str = "") -> Limit | None:
-        """Sends new requests to `limit`, or refuses them if it is None. Returns the limit that was there before."""
+        """Sends new requests to `limit`. If it is None, refuses them; `reason` says why. Returns the previous limit."""
         before, self.limit, self.reason = self.limit, limit, reason
         self.children = {} if limit is None else {"limit": limit}
         self.predict = limit.predict if limit is not None else self._refuse
@@ -95,7 +95,7 @@ class Hosted(BasePredictor):
         return self.limit.metadata
 
     def described(self) -> ModelMetadata:
-        """The same as `metadata`, but with only one kind of error.
+        """The same as `metadata`, but NotStarted becomes Unavailable.
 
         Raises:
             Unavailable: the model is not loaded, or not ready yet.

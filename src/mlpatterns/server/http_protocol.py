@@ -21,16 +21,16 @@ from mlpatterns.server.read_queue import read_queue
 
 __all__ = ["OneWriteProtocol", "abort_slow_readers", "close_slow_heads"]
 
-HEAD_SECONDS = 10.0  # within which a connection must send a whole request head
+HEAD_SECONDS = 10.0  # a client must send a complete request head within this time
 NO_HTTP = b'{"error":"this is not a valid HTTP request"}'
 NO_HTTP_HEADERS = [JSON, (b"content-length", b"%d" % len(NO_HTTP)), (b"connection", b"close")]
 
 
 class NoUpgradeParser(HttpRequestParser):
-    """httptools' parser for a server that only speaks HTTP/1.1, so it may ignore `Upgrade` (RFC 9110, section 7.8).
+    """httptools' parser, which ignores `Upgrade`. A server that only speaks HTTP/1.1 may (RFC 9110, section 7.8).
 
-    httptools ends a request with `Upgrade` after its head, and takes the following bytes for the other protocol. This
-    class parses the head a second time without `Upgrade`, and then the body.
+    For a request with `Upgrade`, httptools stops after the head and treats the following bytes as the other protocol.
+    This class parses the head a second time without `Upgrade`, and then the body.
     """
 
     def __init__(self, protocol: OneWriteProtocol) -> None:
@@ -49,7 +49,7 @@ class NoUpgradeParser(HttpRequestParser):
                 if not self.ignores_upgrade():
                     raise
                 head, data = self._protocol.head_without_upgrade(), memoryview(data)[upgrade.args[0] :]
-                self._begin()  # after an upgrade with `Connection: close` the old parser would parse nothing more
+                self._begin()  # a new parser, because after `Connection: close` the old one would parse nothing more
                 super().feed_data(head)
 
     def ignores_upgrade(self) -> bool:
@@ -63,7 +63,8 @@ class OneWriteProtocol(HttpToolsProtocol):
     Attributes:
         head_since: the loop's time at which an unfinished request head began; None if no head is being read.
         head_bytes: the bytes of that head so far, without its first packet.
-        taken, taken_at: the bytes that the client had taken at its last progress, and the loop's time of that.
+        taken, taken_at: the number of bytes that the client had taken when it last took any, and the loop's time then.
+        waiting: the number of received packets that the read queue holds.
     """
 
     parser: NoUpgradeParser
@@ -85,8 +86,8 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._sent()
-        # The scope of the last request refers to this object. TLS keeps buffers as large as its largest answer. Without
-        # this cycle they are freed before the garbage collector runs.
+        # The scope of the last request refers to this object, and TLS keeps buffers as large as its largest answer.
+        # Breaking this reference cycle frees them before the garbage collector runs.
         self.scope = self.cycle = None  # type: ignore[assignment]
         self.pipeline.clear()
 
@@ -95,8 +96,8 @@ class OneWriteProtocol(HttpToolsProtocol):
         self._sent()
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` once, when the transport has written the rest of the last answer or the connection is lost.
-        It calls it now if the transport holds no more than a small answer."""
+        """Calls `callback` once, when the transport resumes writing or the connection is lost. It calls it at once if
+        the transport has not paused writing, because its buffer then holds no more than a small answer."""
         if self.flow.write_paused:
             self._when_sent.append(callback)
         else:
@@ -124,12 +125,12 @@ class OneWriteProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keeps the connection after the client has sent all, until its waiting requests are answered. TLS cannot do
-        this."""
+        """Keeps the connection open after the client has closed its side, if packets still wait to be read. TLS cannot
+        do this."""
         return self.waiting > 0 and self.scheme == "http"
 
     def shutdown(self) -> None:
-        """Closes the connection when the server stops, after the answers to the requests that have arrived."""
+        """Closes the connection when the server stops, after the requests that have arrived are read and answered."""
         self._shuts_down = True
         if not self.waiting:
             super().shutdown()
@@ -153,7 +154,7 @@ class OneWriteProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def _extensions(self) -> dict[str, Any]:
-        """uvicorn's extensions and ours, copied for this request, so that an app's change cannot affect another one."""
+        """uvicorn's extensions and ours. Each request gets its own copy, which an app may change."""
         given: Mapping[str, Any] = self.scope.get("extensions") or {}
         return {name: dict(value) for name, value in given.items()} | {
             ANSWER_EXTENSION: {"send": self.answer, "when_sent": self.when_sent}
@@ -164,15 +165,17 @@ class OneWriteProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def head_without_upgrade(self) -> bytes:
-        """The latest request head without `Upgrade`, as a client would send it that wants no other protocol."""
+        """The latest request head without the header `Upgrade`."""
         lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         version = self.parser.get_http_version().encode()
         return b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(lines))
 
     def answer(self, send: Send, status: int, headers: list[Header], body: bytes) -> bool:
-        """Writes a whole answer at once, with a fifth of the work of two calls of `send`. The names of the headers are
-        not checked, so the app must give valid ones. Returns False if the app must use `send` instead, because there is
-        middleware between the app and this connection, or because only uvicorn can handle the connection's state.
+        """Writes an answer in one write, with a fifth of the work of two calls of `send`.
+
+        It does not check the names of the headers, so the app must give valid ones. It returns False if the app must
+        use `send` instead, because there is middleware between the app and this connection, or because only uvicorn can
+        handle the connection's state.
 
         Raises:
             ValueError: a header contains a line break.
@@ -196,7 +199,7 @@ class OneWriteProtocol(HttpToolsProtocol):
         return True
 
     def send_400_response(self, msg: str) -> None:
-        """Answers bytes that are not HTTP. The app never sees them, but the answer has the form of the app's errors."""
+        """Answers bytes that are not HTTP. The app never gets them, but the answer has the format of its errors."""
         self.transport.write_whole(self._whole(400, NO_HTTP_HEADERS, NO_HTTP))
         self.transport.close()
 
@@ -209,7 +212,7 @@ class OneWriteProtocol(HttpToolsProtocol):
 
 
 def close_slow_heads(connections: Iterable[Any], most_bytes: int) -> None:
-    """Closes connections whose request head takes too long or grows too large, since no app sees such a request."""
+    """Closes connections whose request head takes too long, or exceeds `most_bytes`. The app gets no such request."""
     for connection in list(connections):
         since = connection.head_since
         late = since is not None and connection.loop.time() - since > HEAD_SECONDS
@@ -218,7 +221,7 @@ def close_slow_heads(connections: Iterable[Any], most_bytes: int) -> None:
 
 
 def abort_slow_readers(connections: Iterable[Any], seconds: float) -> None:
-    """Aborts connections whose client has taken none of the written bytes for `seconds`. Closing them is not enough,
+    """Aborts connections whose client has taken none of the written bytes for `seconds`. It does not close them,
     because a close waits until all bytes are sent."""
     for connection in list(connections):
         taken, now = connection.transport.taken, connection.loop.time()

@@ -1,4 +1,4 @@
-"""The transport of an HTTP connection: it writes an answer at once, and counts how much the client has taken."""
+"""The transport of an HTTP connection: it sends an answer in one write, and counts the bytes that the client takes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class OneWriteTransport:
     """A transport that writes an answer's head together with its body.
 
     uvicorn writes the head when the app sends `http.response.start`, and the body when the app sends the body. That is
-    two system calls, two packets and two wake-ups of the client for a hundred bytes. Here the head waits for the next
-    write, but at most until the event loop has run its due callbacks. No bytes are lost or reordered.
+    two system calls, two packets and two wake-ups of the client for a hundred bytes. This transport holds the head
+    until the next write, but at most until the event loop has run its due callbacks. It loses or reorders no bytes.
 
     Attributes:
         written: the number of bytes given to the transport so far.
@@ -51,13 +51,13 @@ class OneWriteTransport:
             self._write(data)
 
     def write_whole(self, data: bytes) -> None:
-        """Writes `data` at once, after a head that waits."""
+        """Writes the held head, if there is one, and then `data`. It does not wait for another write."""
         self.flush()
         self.written += len(data)
         self._write(data)
 
     def flush(self) -> None:
-        """Writes a head that waits."""
+        """Writes the held head, if there is one."""
         if self._held:
             held, self._held = self._held, b""
             self._write(held)
@@ -71,7 +71,8 @@ class OneWriteTransport:
 
 
 def _write_slices(write: Callable[[Any], None], data: bytes) -> None:
-    """Writes through TLS in slices. The TLS transport encrypts each write as a whole and then no longer counts it."""
+    """Writes through TLS in slices, because the TLS transport encrypts each write as a whole and then stops counting
+    its bytes."""
     view = memoryview(data)
     for start in range(0, len(data), SLICE):
         write(view[start : start + SLICE])

@@ -19,7 +19,7 @@ access = logging.getLogger("mlpatterns.access")
 
 
 def configure_logs(settings: Settings) -> None:
-    """Sends all logs, also uvicorn's, to standard error in the format of the settings."""
+    """Sends all logs, including uvicorn's, to standard error in the format of the settings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLogFormatter() if settings.log_format == "json" else Text())
     logging.root.handlers[:] = [handler]
@@ -27,7 +27,7 @@ def configure_logs(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # uvicorn makes an access line for every request as soon as this logger or a parent of it has a handler.
+    # uvicorn formats an access line for every request if this logger or one of its parents has a handler.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.access").propagate = False
 
@@ -53,7 +53,7 @@ def _identifiers() -> dict[str, str]:
 
 
 class JsonLogFormatter(logging.Formatter):
-    """One JSON object per line. The encoding escapes any text from outside."""
+    """Formats each record as one line of JSON, so that text from outside cannot forge a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -70,7 +70,7 @@ class JsonLogFormatter(logging.Formatter):
 
 
 class Text(logging.Formatter):
-    """Time, level and message. Control characters from outside are escaped, so that nobody can forge a line."""
+    """Time, level and message. A message with unprintable characters is escaped, so that nobody can forge a line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")

@@ -1,4 +1,4 @@
-"""`/metrics`: the sums over all workers, as Prometheus text or OpenMetrics."""
+"""`/metrics`: the metrics of all workers together, as Prometheus text or OpenMetrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def exposition(metrics: ProcessMetrics, accept: str = "") -> tuple[str, bytes]:
 
 
 class Families:
-    """The metrics of a process, in the form that the encoders of prometheus-client read."""
+    """Adapts ProcessMetrics to the interface that the encoders of prometheus-client read."""
 
     def __init__(self, metrics: ProcessMetrics) -> None:
         self._metrics = metrics

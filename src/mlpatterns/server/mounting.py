@@ -1,4 +1,4 @@
-"""For an app that is mounted in another app: finds the app's own part of a request's path."""
+"""Finds an app's own part of a request's path when the app is mounted in another app."""
 
 from __future__ import annotations
 

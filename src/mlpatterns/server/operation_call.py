@@ -1,4 +1,4 @@
-"""One operation over HTTP: reads its input from path, query string and body, and writes JSON or an HTML page."""
+"""One operation over HTTP: reads its input from the path and the query string or body, and writes JSON or HTML."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["OperationCall", "fields_of"]
 MOST_FIELDS = 256  # of a query string
 _objects = msgspec.json.Decoder(dict[str, Any])
 
-# A page may use inline styles, its server's own images and data images. It runs no script, loads nothing else and is
-# shown in no frame.
+# A page may use inline styles, images of its own server and data images. It may not run scripts, load anything else or
+# appear in a frame.
 _POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,7 +41,7 @@ _PAGE = (
 
 
 def fields_of(kind: Any) -> dict[str, inspect.Field] | None:
-    """The fields of a record by their JSON names. The type None gives no fields, and any other type gives None."""
+    """The fields of a record by their JSON names; empty for the type None. Returns None for a type without fields."""
     info = inspect.type_info(kind)
     if isinstance(info, inspect.NoneType):
         return {}
@@ -56,7 +56,8 @@ class OperationCall:
         names: the parameters in the path of the operation.
 
     Raises:
-        CompositionError: the input has no field for a parameter, or it must be a record and is not.
+        CompositionError: the input has no field for a parameter, or the input is not a record although the operation is
+            no command or has parameters.
     """
 
     def __init__(self, operation: Operation, names: Sequence[str], runtime: AppRuntime, buffers: Buffers) -> None:
@@ -96,10 +97,10 @@ class OperationCall:
         except (TypeError, ValueError) as error:
             raise InternalError(f"the answer of {self._operation.name!r} cannot be written as JSON") from error
 
-    # ---- what comes in ----
+    # ---- input ----
 
     def _input_of_get(self, call: Call) -> Any:
-        """The input of a GET. All its values are text, so text is accepted for numbers."""
+        """The input of a GET. All its values are text, so numbers are parsed from text."""
         if self._operation.input is NoneType:
             return None
         return _convert({**self._query_fields(call.scope.get("query_string", b"")), **call.context.path},
@@ -121,8 +122,8 @@ class OperationCall:
         return found
 
     def _input_of_post(self, body: bytes, parameters: Mapping[str, str]) -> Any:
-        """The input of a POST, as strict JSON. Only parameters in the path may be numbers as text. An empty body counts
-        as `{}`."""
+        """The input of a POST. The body is strict JSON; only values in the path are parsed from text. An empty body
+        counts as `{}`."""
         if self._operation.input is NoneType:
             return None
         text = body or b"{}"

@@ -1,9 +1,9 @@
 """The operations of pieces as routes: `/pieces/<path>/<name>`, and `/<name>` if no other piece has that name.
 
-The path is the name under which a model is served, followed by the keys of `children` down to the piece. A piece that
-is reached in two ways has the first path. A query is a GET, a command is a POST, and a page is a GET that returns HTML.
-A query and a command of one piece may have the same name. All paths are made of names in code, and never of text that
-a client sends.
+The path is the name under which a model is served, followed by the keys of `children` down to the piece. If a piece has
+several parents, its path is the first one that is found. A query is a GET, a command is a POST, and a page is a GET
+that returns HTML. A query and a command of one piece may have the same name. All paths consist of names in code, never
+of text that a client sends.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 class MappedOperation(Struct, frozen=True):
-    """An operation with its model, its piece, and the paths at which it answers, the long path first."""
+    """An operation with the name of its model, its piece, and the paths of its routes, the long path first."""
 
     model: str
     piece: Predictor
@@ -46,7 +46,7 @@ class MappedOperation(Struct, frozen=True):
 def add_operations(
     routes: Routes, models: Mapping[str, Predictor], runtime: AppRuntime, buffers: Buffers
 ) -> list[MappedOperation]:
-    """Adds the operations of all pieces below `models`. Call it last: the short paths are those that no route has.
+    """Adds the operations of `models` and all pieces below them. Call it last: a short path must not hide a route.
 
     Raises:
         CompositionError: an operation's name cannot be a path, or two operations have the same path.
@@ -89,7 +89,7 @@ def _mapped(models: Mapping[str, Predictor], routes: Routes) -> Iterator[MappedO
 def _pieces(
     model: str, path: tuple[str, ...], piece: Predictor, seen: set[int]
 ) -> Iterator[tuple[str, tuple[str, ...], Predictor]]:
-    """Each piece that is not in `seen`: (the name of its model, the names on the path to it, the piece)."""
+    """Yields (model name, names on the path, piece) for each piece that is not in `seen`, and adds its id to `seen`."""
     if id(piece) in seen:
         return
     seen.add(id(piece))

@@ -1,9 +1,9 @@
-"""The order in which the packets of all connections are read. One turn of the event loop reads a bounded number of
-packets, and the first packet of a new connection comes before further packets of the others.
+"""Schedules the reading of packets from all connections. One turn of the event loop reads a bounded number of packets,
+and the first packet of a new connection is read before further packets of other connections.
 
-The event loop delivers all packets that have arrived. Each of them begins a request, and the loop accepts no new
-connection before these requests have run a step. With hundreds of busy connections a turn would be long. A new
-connection needs three turns: to be accepted, read and answered. With short turns it does not wait for all the others.
+Without this queue, the event loop delivers all packets that have arrived in one turn. Each packet may begin a request,
+and the loop accepts no new connection before all these requests have run a step. With hundreds of busy connections such
+a turn is long, and a new connection needs three turns: to be accepted, read and answered. Short turns bound its wait.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class Reader(Protocol):
     """A connection whose packets may wait.
 
     Attributes:
-        waiting: the number of its packets that wait.
+        waiting: the number of its packets that are in the queue.
     """
 
     waiting: int
 
     @property
     def is_new(self) -> bool:
-        """Whether it has not begun a request yet."""
+        """Whether the connection has not begun a request yet."""
         ...
 
     def read(self, packet: bytes) -> None:
@@ -37,7 +37,7 @@ class Reader(Protocol):
         ...
 
     def hold_back(self, held: bool) -> None:
-        """Pauses the reading of the transport, or resumes it if `held` is false."""
+        """Pauses reading from the transport if `held`, else resumes it."""
         ...
 
 
@@ -51,7 +51,7 @@ class ReadQueue:
         self._turn_is_due = False
 
     def take(self, reader: Reader, packet: bytes) -> None:
-        """Takes a packet that has arrived, and reads it now or in a later turn."""
+        """Reads a packet that has arrived now, or puts it into the queue for a later turn."""
         if not self._turn_is_due:
             self._left, self._turn_is_due = PACKETS_A_TURN, True
             self._loop.call_soon(self._turn)
@@ -61,7 +61,7 @@ class ReadQueue:
             return
         self._packets.append((reader, packet))
         reader.waiting += 1
-        if reader.waiting == 2:  # its client does not wait for answers: it sends a large body or many requests
+        if reader.waiting == 2:  # the client sends a large body, or many requests without waiting for answers
             reader.hold_back(True)
 
     def _turn(self) -> None:

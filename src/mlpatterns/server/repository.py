@@ -1,6 +1,6 @@
-"""Loads and unloads the models of an app while it runs: only those that build() makes.
+"""Loads and unloads models while the app runs. The models are always those that build() makes.
 
-One change runs at a time, and each runs to its end, even if its caller no longer waits for it.
+Only one load or unload runs at a time. Each runs to its end, even if its caller no longer waits for it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Repository:
     Args:
         hosted: the models by the name under which each is served.
         build: makes new predictors for all names and does not start them.
-        changed: called after a model has been replaced. If it raises, the earlier model stays.
+        changed: called after a model was replaced or unloaded. If it raises for a new model, the earlier one stays.
     """
 
     def __init__(
@@ -64,8 +64,7 @@ class Repository:
 
         Raises:
             NotFound: there is no such model.
-            Conflict: the model cannot be loaded, or this is one worker of several. A model that is loaded continues to
-                serve.
+            Conflict: the model cannot be loaded, or this is one worker of several. The earlier model still serves.
         """
         await self._run_to_end(self._load(self._find(name)))
 
@@ -79,7 +78,7 @@ class Repository:
         await self._run_to_end(self._unload(self._find(name)))
 
     async def close(self) -> None:
-        """Cancels the running changes, because the app stops."""
+        """Cancels the running loads and unloads, because the app stops. Waits until they have ended."""
         for task in self._work:
             task.cancel()
         await wait_for_cancelled(self._work)
@@ -118,7 +117,7 @@ class Repository:
                 await self._retire(hosted, before)
 
     async def _replace(self, hosted: Hosted) -> Limit | None:
-        """Builds, starts and hosts a new model. Returns the limit around the earlier one."""
+        """Builds, starts and hosts a new model. Returns the Limit around the earlier one, or None if there was none."""
         built = self._build().get(hosted.name)
         if built is None:
             raise UserError("build() no longer returns it")
@@ -152,7 +151,7 @@ class Repository:
 
 
 class HostedTree:
-    """A model and the limit around it, in the form of replacing.Tree."""
+    """A model and the Limit around it. It implements the protocol `replacing.Tree`."""
 
     def __init__(self, hosted: Hosted, limit: Limit, runtime: AppRuntime) -> None:
         self.name, self.limit, self._hosted, self._runtime = hosted.name, limit, hosted, runtime

@@ -1,4 +1,4 @@
-"""The table of routes. It finds exact paths in a dictionary, and the others with Starlette's path patterns."""
+"""The table of routes. It looks up exact paths in a dictionary, and matches all others with Starlette's patterns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Routes", "ServerRoute", "WrongMethod"]
 
 
 NOTHING = "there is nothing at this path"
-Answering = Callable[[Any], Coroutine[Any, Any, Any]]  # a handler of HTTP calls, or that of another face
+Answering = Callable[[Any], Coroutine[Any, Any, Any]]  # a handler of HTTP or gRPC calls
 
 
 class WrongMethod(Exception):
@@ -29,10 +29,10 @@ class WrongMethod(Exception):
 
 
 class ServerRoute:
-    """One handler for one method and path. It looks up each of its metrics only once.
+    """One handler for one method and path. It keeps its metric series, so that each is looked up only once.
 
     Args:
-        access: what a caller needs. An open route answers even when the server is full.
+        access: the credentials that a caller needs. An open route answers even when the server is full.
     """
 
     __slots__ = ("_counters", "_metrics", "access", "handler", "path", "seconds")
@@ -75,7 +75,7 @@ class Routes:
             yield from methods.values()
 
     def find(self, method: str, path: str) -> tuple[ServerRoute, Mapping[str, str]]:
-        """The route, and the values that its `{names}` matched.
+        """The route, and the values that its `{names}` matched. GET routes also serve HEAD.
 
         Raises:
             NotFound: there is no such path.

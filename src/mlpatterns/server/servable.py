@@ -1,4 +1,4 @@
-"""The apps that a worker can serve: our own `App`, or any ASGI app, to which this adds start, draining and stop."""
+"""The apps that a worker can serve: our own `App`, or a `PlainApp`, which starts, drains and stops any ASGI app."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PlainApp", "Servable", "is_asgi"]
 
 
 class Servable(Protocol):
-    """An app that a worker can serve: an `App`, or several apps behind one front."""
+    """An app that a worker can serve: an `App`, a `PlainApp`, or an app that delegates to several apps."""
 
     draining: bool
 
@@ -27,7 +27,7 @@ class Servable(Protocol):
 
 class PlainApp:
     """Makes any ASGI app servable by a worker. It runs the app's lifespan. While it drains, `/health/ready` gives 503,
-    and answers ask the client to close the connection."""
+    and every response has the header `connection: close`."""
 
     def __init__(self, asgi: Any) -> None:
         self.asgi = asgi
@@ -50,7 +50,7 @@ class PlainApp:
 
 
 def is_asgi(found: Any) -> bool:
-    """Whether `found` takes scope, receive and send. A build function takes no arguments."""
+    """Whether `found` can be called with scope, receive and send. A build function takes no arguments."""
     try:
         inspect.signature(found).bind(None, None, None)
     except (TypeError, ValueError):

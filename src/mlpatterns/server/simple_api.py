@@ -4,7 +4,7 @@ POST /predict          {"data": [[5.1, 3.5, 1.4, 0.2]]}  ->  {"prediction": [0.9
 POST /predict/label    the same                          ->  {"prediction": "setosa"}
 GET  /predict/test, /predict/test/label, /metadata, /label
 
-A model of several inputs takes rows by name, columns by name, or rows by position: `server.rows`.
+A model with several inputs takes rows by name, columns by name, or rows by position: see `server.rows`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mlpatterns.user_errors import CompositionError
 __all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
 
 OFFLOAD_BYTES = 64 * 1024  # a thread decodes and encodes larger bodies
-SHOWN_AT_ONCE = 8192  # a sample with at most so many numbers is converted on the event loop
+SHOWN_AT_ONCE = 8192  # a sample with at most this many elements is converted on the event loop
 JOB_ID, JOB = "job_id", "job/{id}"  # the output of an accepted request, and the operation that describes its job
 
 Usual = Callable[[InferenceResponse, ModelMetadata], Any]
@@ -62,7 +62,7 @@ class SimpleApi:
     """The routes of one predictor.
 
     Args:
-        answers: the answers that differ from `{"prediction": …}`, and other paths for them.
+        answers: the answers that differ from the usual `{"prediction": …}`, and additional paths.
 
     Attributes:
         job_path: the path of the model's operation `job/{id}` up to the id; empty if it has none. The app sets it when
@@ -125,8 +125,7 @@ class SimpleApi:
         }))  # fmt: skip
 
     async def _inputs_metadata(self, specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> dict[str, Any]:
-        """The fields of `/metadata` for the inputs. The type and shape of a single input stand alone; those of several
-        inputs are by name."""
+        """The fields of `/metadata` for the inputs. With several inputs, types and shapes are objects by input name."""
         types = {spec.name: "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name for spec in specs}
         shapes = {name: structure(value) for name, value in sample.items()}
         if len(specs) == 1 and specs[0].content == "image":
@@ -189,12 +188,16 @@ class SimpleApi:
         return answer
 
     def _accepted(self, response: InferenceResponse, call: Call) -> Answer:
-        """The answer 202: a job will have the result, and the header `Location` says where to read it."""
+        """The answer 202 with the id of the job that will have the result. `Location` is the path of that job.
+
+        Raises:
+            InternalError: the model gave no job id.
+        """
         if JOB_ID not in response.outputs:
             raise InternalError("the model accepted the request, but gave no job_id")
         job = one_or_all(response.outputs[JOB_ID])
         headers = provenance(response, call.context)
-        if self.job_path and isinstance(job, str):  # several jobs have no common path
+        if self.job_path and isinstance(job, str):  # a list of several jobs has no single location
             place = quote(call.scope.get("root_path", "") + self.job_path) + quote(job, safe="")
             headers = (*headers, (b"location", place.encode()))
         return Answer(encode({JOB_ID: job}), headers, 202)
@@ -204,8 +207,7 @@ class SimpleApi:
         return InferenceRequest(inputs, call.context, outputs=outputs, deadline=call.deadline)
 
     def _decoder(self, context: Context) -> Decoder:
-        """The decoder for the model that answers this caller. It is made again only when the metadata differs from that
-        of the last request."""
+        """The decoder for the model that answers this caller. It is kept as long as requests get the same metadata."""
         described = self.predictor.describe(context)
         last = self._last
         if last is not None and last.metadata is described:
@@ -227,8 +229,8 @@ def _sample(described: ModelMetadata) -> Mapping[str, Array]:
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers that say where the answer came from: the version, and the last public note of each key. No client can
-    set them."""
+    """The content type, and the headers about the source of the answer: the model's version, the last public note of
+    each key, and whether the answer is degraded. Requests cannot set them."""
     version = _header("x-mlp-version", response.model_version)
     if not context.notes and not response.degraded:
         return (JSON, version)
@@ -241,5 +243,6 @@ def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[byt
 
 @lru_cache(maxsize=256)  # every answer has these headers, and they have few different values
 def _header(name: str, value: str) -> tuple[bytes, bytes]:
-    """A header whose value may come from a remote model. A character that is not printable ASCII becomes `?`."""
+    """A header whose value may come from a remote model. Characters that are not printable ASCII become `?`, and only
+    the first 256 characters are sent."""
     return name.encode(), "".join(c if c.isascii() and c.isprintable() else "?" for c in value[:256]).encode()

@@ -18,14 +18,16 @@ NOT_READY = "not ready yet: the models are loading"
 
 
 class Starting:
-    """An ASGI app in front of another one that has not started. It answers that the process is live and not ready, and
-    503 to all other requests. It closes connections, so that the next request can reach another worker.
+    """An ASGI app that answers for another app until that one has started.
+
+    It reports that the process is live and not ready, and answers 503 to all other requests. It closes connections, so
+    that the next request can reach another worker.
 
     Args:
-        another_is_ready: tells whether another worker is ready and answers requests.
+        another_is_ready: returns whether another worker is ready and answers requests.
 
     Attributes:
-        started: whether the app behind has started; then it answers all requests itself.
+        started: whether the other app has started; then that app gets all requests.
     """
 
     def __init__(self, app: Any, another_is_ready: Callable[[], bool]) -> None:
@@ -34,7 +36,11 @@ class Starting:
         self.started = False
 
     def end(self, *, started: bool) -> None:
-        """Ends the waiting: the app behind has started, or will never start."""
+        """Ends the startup phase, and releases the requests that wait for it.
+
+        Args:
+            started: whether the other app has started; false if it will never start.
+        """
         self.started = started
         self._ended.set()
 
@@ -52,8 +58,8 @@ class Starting:
             answer = JSONResponse({"ready": False, "error": NOT_READY}, 503, LATER)
         else:
             if self._another_is_ready():
-                # The connection was accepted just before this worker saw that another worker is ready. The client may
-                # already know that the server is ready, so its request is not refused. It waits until this app starts.
+                # This worker accepted the connection just before it saw that another worker is ready. The client may
+                # already know that the server is ready, so the request is not refused but waits until the app starts.
                 await self._ended.wait()
             answer = JSONResponse({"error": "the server is not ready yet"}, 503, LATER)
         await (self._app if self.started else answer)(scope, receive, send)

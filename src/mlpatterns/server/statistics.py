@@ -1,4 +1,4 @@
-"""Counts the requests of a model and measures their times. The numbers are summed over all workers."""
+"""Counts the requests of a model and measures their times. `/metrics` combines the numbers of all workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUEUED, INFERENCE = "mlpatterns_limit_queued_seconds_total", "mlpatterns_inferen
 
 
 class Statistics:
-    """The requests and times of one model. It writes the metric cells directly, since each request runs this code."""
+    """Counts and times of the requests of one model. For speed, it writes the metric cells directly."""
 
     __slots__ = ("_answered", "_decode", "_encode", "_failed", "_failing", "_last", "_predict", "_rows")
 
@@ -31,8 +31,14 @@ class Statistics:
         self._last = metrics.gauge(LAST, "When the model last answered.", workers="newest", piece=piece)
 
     def answered(self, rows: int, began: float, asked: float, answered: float, ended: float) -> None:
-        """Counts an answered request. Its reading began at `began`, the model got it at `asked` and answered at
-        `answered`, and the answer was written at `ended`. All times are monotonic seconds."""
+        """Counts an answered request with `rows` rows. All times are monotonic seconds.
+
+        Args:
+            began: when the server began to decode the request.
+            asked: when the model got it.
+            answered: when the model answered.
+            ended: when the answer was encoded.
+        """
         self._answered[0] += 1.0
         self._rows[0] += rows
         self._decode[0] += asked - began
@@ -41,6 +47,6 @@ class Statistics:
         self._last.set(time())
 
     def failed(self, seconds: float) -> None:
-        """Counts a request that failed or was abandoned, `seconds` after the model got it."""
+        """Counts a request that failed or was abandoned `seconds` after the model got it."""
         self._failed[0] += 1.0
         self._failing[0] += seconds

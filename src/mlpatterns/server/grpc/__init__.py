@@ -1,1 +1,1 @@
-"""The gRPC face: the Open Inference Protocol, health and reflection over gRPC, through the dispatcher of all faces."""
+"""The gRPC API: the Open Inference Protocol, health and reflection, with the dispatcher that HTTP also uses."""

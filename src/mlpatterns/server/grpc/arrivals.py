@@ -1,4 +1,4 @@
-"""Bounds how many gRPC messages arrive at once, and ends the oldest call when there are more."""
+"""Limits how many gRPC messages arrive at the same time, and ends the oldest call when there are more."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["Arrivals"]
 class Arrivals:
     """Reads the messages of calls, at most `most` at the same time.
 
-    When there are more, the call that has been sending for the longest time is ended, because a client that sends
-    slowly must not block others. The guard bounds the time of a message, as it bounds all work for a call.
+    When one more call begins to send, the call that has been sending for the longest time is ended, because a client
+    that sends slowly must not block others. The deadline of the call, which the guard watches, also limits this time.
     """
 
     def __init__(self, most: int) -> None:

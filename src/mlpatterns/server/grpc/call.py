@@ -27,12 +27,12 @@ except ImportError as error:
 __all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "compression_of", "parse_message"]
 
 STATUSES = {status.name: status for status in grpc.StatusCode}
-MAX_DETAILS = 800  # characters of an error text: clients take 8 KiB of metadata, and a character may need 9 bytes
+MAX_DETAILS = 800  # characters of an error text: clients accept 8 KiB of metadata, and a character may need 9 bytes
 NO_HEADERS = MappingProxyType[str, str]({})
 
 
 class GrpcAnswer(Struct):
-    """A message in bytes, or an error status with its details. Sending it adds the prediction id."""
+    """A serialized message, or an error status with its details. `GrpcCall.send` adds the prediction id."""
 
     body: bytes
     trailing: tuple[Header, ...] = ()
@@ -48,7 +48,7 @@ class GrpcCall(Exchange):
         rpc: grpc.aio's ServicerContext.
 
     Attributes:
-        message: the request, not decoded; empty until `read` has returned.
+        message: the serialized request; empty until `read` has returned.
     """
 
     __slots__ = ("_answer", "_arrived", "message", "rpc")
@@ -68,7 +68,7 @@ class GrpcCall(Exchange):
         """Waits for the message and returns it.
 
         Raises:
-            InvalidInput: the client has ended the call without one.
+            InvalidInput: the client has ended the call without a message.
         """
         message = await self.rpc.read()
         if message is grpc.aio.EOF:
@@ -87,33 +87,33 @@ class GrpcCall(Exchange):
         return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error)[:MAX_DETAILS])
 
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
-        self._answer = answer  # `send` sends it, after the dispatcher has counted it
+        self._answer = answer  # `send` sends it after the dispatcher has returned
 
     async def send(self) -> bytes | None:
-        """Sends an error status and returns None, or returns the message that grpc.aio shall send."""
+        """Returns the message that grpc.aio must send, or sends the error status and returns None."""
         answer, self._answer = self._answer, None
         if answer is None:
-            return None  # the guard has sent the status already
+            return None  # the guard has already sent the status, or the client has left
         prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)
         trailing = (*((name.decode(), value) for name, value in answer.trailing), prediction_id)
         if answer.status == "OK":
             self.rpc.set_trailing_metadata(trailing)
             return answer.body
-        # `abort` sends the status and then raises. grpc.aio itself remembers that the call has ended.
+        # `abort` sends the status and then raises. The error is not needed, because grpc.aio knows that the call ended.
         with suppress(grpc.aio.BaseError):
             await self.rpc.abort(STATUSES[answer.status], answer.details, trailing)
         return None
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` when the answer has left the process or the client has left.
+        """Calls `callback` when the answer has been sent or the client has left.
 
-        grpc.aio runs each handler in its own task, and that task ends at this moment.
+        grpc.aio runs each handler in its own task, which ends at that time.
         """
         task = asyncio.current_task()
         assert task is not None
         task.add_done_callback(lambda _: callback())
 
-    # ---- what the guard needs ------------------------------------------------------------------------------------
+    # ---- the methods of GuardedRequest ---------------------------------------------------------------------------
 
     async def refuse(self) -> None:
         late = DeadlineExceeded() if self._arrived else DeadlineExceeded("the message did not arrive in time")
@@ -124,17 +124,18 @@ class GrpcCall(Exchange):
         return False
 
     async def gone(self) -> None:
-        await asyncio.Event().wait()  # never returns: grpc.aio itself cancels the call when the client leaves
+        await asyncio.Event().wait()  # never returns, because grpc.aio itself cancels the call when the client leaves
 
 
 GrpcHandler = Callable[[GrpcCall], Coroutine[Any, Any, GrpcAnswer]]
 
 
 def compression_of(message: bytes) -> str | None:
-    """The compression of a message, found from its first bytes because grpc.aio does not tell; None if there is none.
+    """The compression of a message, ``gzip`` or ``deflate``; None if it is not compressed.
 
-    No protobuf message begins like gzip data: its first field would have wire type 7, which does not exist. A message
-    that begins like zlib data would begin with field 15, which no request of these services has.
+    grpc.aio does not report the compression, so the first bytes of the message determine it. No protobuf message begins
+    like gzip data, because its first field would have wire type 7, which does not exist. A message that begins like
+    zlib data would begin with field 15, which no request of these services has.
     """
     if message[:2] == b"\x1f\x8b":
         return "gzip"

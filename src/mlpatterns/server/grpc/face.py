@@ -1,4 +1,4 @@
-"""The gRPC face of an app: a handler for each method, which uses the dispatcher that all faces share."""
+"""The gRPC API of an app: a handler for each method, which uses the dispatcher that gRPC and HTTP share."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ __all__ = ["GrpcFace"]
 
 MOST_METADATA = 1024  # entries of one call; the dispatcher bounds their bytes
 COPIES = 2  # of an answer until it is sent: grpc.aio keeps one, and gRPC's core keeps another
-SHARES = 8  # a connection that does not read holds at most one part in this many of the bytes that the server may hold
-MOST_ARRIVING = 1024  # messages at once; each may become as large as `max_body_bytes`
+SHARES = 8  # answers on a connection that does not read may take 1/SHARES of the bytes that the server may hold
+MOST_ARRIVING = 1024  # messages at the same time; each may become as large as `max_body_bytes`
 
 
 class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """The handlers of a grpc.aio server. They take and return bytes, so that this code decodes and refuses messages.
+    """The handlers of a grpc.aio server. They take and return bytes, so that this code can decode or refuse messages.
 
-    All of them are stream handlers, even where a call has one message. grpc.aio calls a stream handler as soon as the
-    headers of a call have arrived. It would call a handler for a single message only after that message has arrived,
-    and would wait for it without a limit.
+    All of them take a stream of messages, even if a call has only one. grpc.aio calls such a handler as soon as the
+    headers of a call have arrived. It calls a handler of a single message only after that message has arrived, and
+    waits for it without a time limit.
     """
 
     def __init__(
@@ -58,14 +58,13 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         }
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of a method; None if there is none, which grpc answers with UNIMPLEMENTED."""
+        """The handler of a method. If it is None, because there is no such method, grpc answers UNIMPLEMENTED."""
         if len(handler_call_details.invocation_metadata) > MOST_METADATA:
             return TOO_MUCH_METADATA
         return self._handlers.get(handler_call_details.method)
 
     def stalled(self, port: int, seconds: float) -> Stalled:
-        """Makes the watcher that closes connections on `port` whose clients take nothing of their answers for
-        `seconds`."""
+        """Makes the watcher that closes connections on `port` whose clients do not take their answers for `seconds`."""
         return Stalled(self._unsent, port, seconds)
 
     def close(self) -> None:
@@ -115,7 +114,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         return opened
 
     async def _dispatch(self, call: GrpcCall, route: ServerRoute) -> bytes | None:
-        """The message that grpc.aio shall send for the call; None if an error status was sent."""
+        """Handles the call, and returns the message that grpc.aio must send; None if an error status was sent."""
         await self._dispatcher.handle(call, route)
         return await call.send()
 
@@ -124,9 +123,9 @@ async def _refuse_metadata(messages: Any, rpc: Any) -> None:
     await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"the call has more than {MOST_METADATA} metadata; send fewer")
 
 
-# Until a client has acknowledged the server's settings, gRPC's core accepts a header block of 16 MiB, as much as half a
-# million metadata. grpc.aio has made a tuple of them when this code sees the call; handling it would read all of them
-# several times more.
+# Until a client has acknowledged the server's settings, gRPC's core accepts a header block of 16 MiB, which is up to
+# half a million metadata entries. grpc.aio has already made a tuple of them when it calls this code. The usual handlers
+# would read all entries several times, so this handler refuses the call first.
 TOO_MUCH_METADATA = grpc.stream_unary_rpc_method_handler(_refuse_metadata)
 
 

@@ -96,10 +96,8 @@ class InferenceService:
         )
 
     async def _infer_large(self, body: bytes, call: GrpcCall, began: float) -> GrpcAnswer:
-        """Answers a large message. A thread parses and decodes it if that would block the event loop for too long.
-
-        The size limits are the same as for REST bodies.
-        """
+        """Answers a large message. A thread parses and decodes it if that would block the event loop for too long. The
+        sizes at which it uses a thread are those of REST."""
         parse = partial(parse_message, messages.ModelInferRequest, body)
         quick = len(body) <= OFFLOAD_RAW_BYTES
         request = parse() if quick else await self._runtime.offload_codec(parse)
@@ -154,8 +152,8 @@ class GrpcModel(OipModel):
 
 
 def _is_quick(response: InferenceResponse) -> bool:
-    """Whether an answer is small enough to encode on the event loop. Strings have a lower limit, since they are encoded
-    one by one."""
+    """Whether an answer is small enough to encode on the event loop. The limit is lower if there are strings, because
+    they are encoded one by one."""
     size, numbers = 0, True
     for array in response.outputs.values():
         size += array.nbytes

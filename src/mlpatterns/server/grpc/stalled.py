@@ -1,8 +1,9 @@
 """Finds gRPC clients that do not take their answers, and closes their connections.
 
-grpc.aio keeps an answer until HTTP/2's flow control lets it pass, and cannot abort a call whose status is being sent.
-But the connection can be closed from outside. The operating system knows which socket belongs to a client, and how many
-bytes that client has acknowledged. After the close, gRPC ends all calls of the connection and frees their memory.
+grpc.aio keeps an answer until HTTP/2 flow control lets it be sent, and cannot abort a call whose status is being sent.
+So this code closes the socket of the connection, which it finds through the operating system. The system also reports
+how many bytes the client has acknowledged. After the close, gRPC ends all calls of the connection and frees their
+memory.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ __all__ = ["Stalled", "Unsent", "sockets_of"]
 
 log = logging.getLogger("mlpatterns")
 
-LEAST_BYTES = 16 * 1024  # a client must take this much within the time; answers to its pings are not progress
-LOOKS = 6  # checks within that time
+LEAST_BYTES = 16 * 1024  # a client must take this much within the allowed time; answers to its pings are no progress
+LOOKS = 6  # checks within the allowed time
 PROMPT = 1.0  # seconds; a client that reads takes one of its answers within this time
-LONGEST = 20  # times that time; an answer that takes longer is ended, even if the client takes it steadily
+LONGEST = 20  # times the allowed time; after it the connection is closed, even if the client makes progress
 BYTES_ACKED = struct.Struct("=120xQ")  # tcpi_bytes_acked of Linux's struct tcp_info, since version 4.1
-NO_LINGER = struct.pack("ii", 1, 0)  # drops data that is not sent yet
+NO_LINGER = struct.pack("ii", 1, 0)  # the value of SO_LINGER that drops data that is not yet sent
 
 Address = tuple[str, int]
 
@@ -43,7 +44,7 @@ class Unsent:
     """The calls whose answers are being sent, the oldest first.
 
     Args:
-        most: bytes of large answers that may wait on one connection.
+        most: the most bytes of large answers that may wait on one connection.
         buffers: counts the bytes of all connections.
     """
 
@@ -57,7 +58,7 @@ class Unsent:
 
         Raises:
             Overloaded: too many bytes wait on the client's connection, and the client has taken no answer for a second.
-                A crowded server does not wait for that second.
+                If the server is crowded, too many bytes are enough.
         """
         waiting = self._connections.get(rpc.peer()) if size > SMALL_ANSWER else None
         if waiting is None or waiting.bytes + size <= self._most:
@@ -73,8 +74,8 @@ class Unsent:
         return self._buffers.held > self._buffers.most_together / 2
 
     def add(self, rpc: Any, size: int) -> None:
-        """Notes an answer of `size` bytes that goes to grpc.aio next. grpc.aio ends this task when the answer is sent
-        or the client has left."""
+        """Records an answer of `size` bytes that the current task returns to grpc.aio next. This task ends when the
+        answer is sent or the client has left."""
         task = asyncio.current_task()
         assert task is not None
         self._answers[task] = rpc, monotonic()
@@ -92,7 +93,7 @@ class Unsent:
             self._connections.pop(peer, None)
 
     def clients(self, seconds: float) -> dict[Address, float]:
-        """The clients with an answer that has waited for `seconds`, and the time since which their oldest one waits."""
+        """The clients with an answer that has waited for `seconds`, each with the start of its longest wait."""
         before, found = monotonic() - seconds, dict[Address, float]()
         for rpc, since in self._answers.values():
             if since > before:
@@ -104,14 +105,15 @@ class Unsent:
 
 
 class _Waiting(Struct):
-    """The large answers that wait on one connection: their bytes, and the time since which it has taken none."""
+    """The large answers that wait on one connection: their bytes, and when the client last took one, or the first one
+    was added (monotonic seconds)."""
 
     since: float
     bytes: int = 0
 
 
 class _Progress(Struct):
-    """The bytes that a client had acknowledged at its last progress, and the time of that."""
+    """How many bytes a client had acknowledged when it last made progress, and when that was (monotonic seconds)."""
 
     bytes: int
     at: float
@@ -122,7 +124,7 @@ class Stalled:
 
     Args:
         port: the port of this server to which its clients are connected.
-        seconds: the longest time without progress. A crowded server allows a sixth of it.
+        seconds: the longest time without progress. While the server is crowded, it is a sixth of this.
     """
 
     def __init__(self, unsent: Unsent, port: int, seconds: float) -> None:
@@ -130,12 +132,12 @@ class Stalled:
         self._seen: dict[Address, _Progress] = {}
 
     async def watch(self) -> None:
-        """Checks the connections again and again until it is cancelled."""
+        """Checks the connections periodically until it is cancelled."""
         while True:
             await asyncio.sleep(self._seconds / LOOKS)
             try:
                 closed = self.look()
-            except OSError as error:  # the process has no file descriptor left to look with
+            except OSError as error:  # the process has no free file descriptor
                 log.warning("gRPC clients that do not read cannot be found: %s", error.strerror)
                 continue
             if closed:
@@ -168,10 +170,11 @@ class Stalled:
 
 
 def sockets_of(clients: Collection[Address], port: int) -> Iterator[tuple[Address, socket.socket]]:
-    """The sockets of this process that connect its `port` to `clients`. Each is closed before the next one comes.
+    """Yields the sockets of this process that connect its `port` to `clients`. Each is closed before the next one.
 
-    They are duplicates. Every call on them, also a shutdown, affects the connection itself. If the original descriptor
-    is closed and its number is used again, the duplicate still belongs to the old connection.
+    They are duplicates of the original descriptors. Calls on them, including a shutdown, affect the connection itself.
+    If the original descriptor is closed and its number is used again, the duplicate still belongs to the old
+    connection.
     """
     for file in Path("/dev/fd").iterdir():
         with suppress(OSError):  # it has been closed in the meantime
@@ -188,7 +191,7 @@ def sockets_of(clients: Collection[Address], port: int) -> Iterator[tuple[Addres
 
 
 def _bytes_acknowledged(connection: socket.socket) -> int | None:
-    """How many bytes the client has acknowledged so far; None if the system does not tell."""
+    """How many bytes the client has acknowledged so far; None if the operating system does not report it."""
     if not hasattr(socket, "TCP_INFO"):
         return None
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size)
@@ -196,7 +199,8 @@ def _bytes_acknowledged(connection: socket.socket) -> int | None:
 
 
 def _address(peer: str) -> Address | None:
-    """The host and port in gRPC's name of a client, such as ``ipv4:127.0.0.1:5000`` or ``ipv6:%5B::1%5D:5000``."""
+    """The host and port in gRPC's name of a client, such as ``ipv4:127.0.0.1:5000`` or ``ipv6:%5B::1%5D:5000``; None
+    for other kinds of names."""
     kind, _, rest = unquote(peer).partition(":")
     host, _, port = rest.rpartition(":")
     return (_plain(host.strip("[]")), int(port)) if kind in ("ipv4", "ipv6") and port.isdigit() else None

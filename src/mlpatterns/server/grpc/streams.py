@@ -1,7 +1,7 @@
 """The gRPC services with long-lived streams: health and reflection.
 
-The messages of the health service are those of grpcio-health-checking. Its servicer stores a status; the one here
-reads the status from `HealthFace` each time, so that gRPC and HTTP always give the same status.
+The messages of the health service are those of grpcio-health-checking. The servicer of that package stores a status.
+`HealthService` reads the status from `HealthFace` each time, so that gRPC and HTTP always report the same status.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ T = TypeVar("T")
 
 
 class Streams:
-    """Bounds the open streams of one method, and ends them when the server stops.
+    """Limits the open streams of one method, and ends them when the server stops.
 
     Args:
-        most: streams at once.
-        full: the error text for one more, which follows that number.
+        most: the most streams at the same time.
+        full: the error text for one more stream. It continues a sentence that begins with the number `most`.
 
     Attributes:
         closed: whether the server stops.
@@ -56,7 +56,11 @@ class Streams:
 
     @asynccontextmanager
     async def one(self, rpc: Any) -> AsyncIterator[None]:
-        """Counts a stream while it is open. If there are too many, it refuses the call and raises grpc's AbortError."""
+        """Counts a stream while it is open.
+
+        Raises:
+            grpc.aio.AbortError: there are too many streams. The call has been refused.
+        """
         if self._open >= self._most:
             await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"{self._most} {self._full}")
         self._open += 1
@@ -68,7 +72,7 @@ class Streams:
     async def wait(self, work: Awaitable[T], seconds: float) -> T | None:
         """The result of `work`; None if it takes longer than `seconds`, or if the server stops before it ends.
 
-        In both cases `work` is cancelled. It must not be a write: grpc.aio cannot end a call whose write was cancelled.
+        In both cases it cancels `work`. Do not pass a write: grpc.aio cannot end a call whose write was cancelled.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.closed else seconds) as wait:
@@ -80,7 +84,7 @@ class Streams:
         return None
 
     def close(self) -> None:
-        """Ends every `wait`: those that run now and those that begin later."""
+        """Ends every `wait` that runs now or begins later."""
         self.closed = True
         for wait in self._waits:
             wait.reschedule(0.0)
@@ -126,7 +130,7 @@ class HealthService:
 
 
 def _service(message: bytes) -> str:
-    """The name of the service in a health request; a malformed request gets a name that no service has."""
+    """The name of the service in a health request. For a malformed request it returns a name that no service has."""
     try:
         plain = decompress(message, compression_of(message) or "identity", MOST_BYTES, MOST_BYTES)
         service: str = parse_message(HealthCheckRequest, plain).service
@@ -136,7 +140,7 @@ def _service(message: bytes) -> str:
 
 
 class Reflection:
-    """Server reflection: the servicer of grpcio-reflection describes the services to clients without their messages."""
+    """Server reflection: the servicer of grpcio-reflection describes the services to clients without a .proto file."""
 
     def __init__(self) -> None:
         self.streams = Streams(20, "clients use reflection already; try again")

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol over REST, the part that gRPC shares, and the other requests of Triton's clients."""
+"""The Open Inference Protocol over REST, the code that gRPC shares, and the other requests of Triton's clients."""

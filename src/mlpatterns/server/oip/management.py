@@ -25,7 +25,7 @@ from mlpatterns.server.statistics import INFERENCE, LAST, QUEUED, REQUESTS, ROWS
 __all__ = ["Management", "add_management"]
 
 T = TypeVar("T")
-FROM_OUTSIDE = ("config", "file:")  # parameters of a load request that would add a model of the client's
+FROM_OUTSIDE = ("config", "file:")  # prefixes of parameters with which a client would upload its own model
 
 
 class IndexRequest(Struct):
@@ -41,7 +41,7 @@ _change = msgspec.json.Decoder(ChangeRequest)
 
 
 class Management:
-    """Describes, loads and unloads models, for HTTP and gRPC. The results have the fields of Triton's messages.
+    """Describes, loads and lists models, for HTTP and gRPC. The results have the fields of Triton's messages.
 
     Attributes:
         repository: the repository of the models.
@@ -52,12 +52,22 @@ class Management:
         self.repository, self.metrics, self._limits = repository, metrics, buffers.limits
 
     def config(self, name: str, version: str | None) -> dict[str, Any]:
-        """The configuration of one model."""
+        """The configuration of one model.
+
+        Raises:
+            NotFound: there is no such model or version.
+            Unavailable: the model is not loaded, or not ready yet.
+        """
         hosted = find_model(self.repository.hosted, name, version)
         return configuration(replace(hosted.described(), name=hosted.name), self._limits)
 
     def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
-        """The statistics of one model, or of all models that are ready."""
+        """The statistics of one model, or of all models that are ready if `name` is None.
+
+        Raises:
+            NotFound: there is no such model or version.
+            Unavailable: the named model is not loaded, or not ready yet.
+        """
         models = self.repository.hosted
         asked = [one for one in models.values() if one.known] if name is None else [find_model(models, name, version)]
         totals = _Totals(self.metrics.samples())
@@ -70,8 +80,11 @@ class Management:
     async def load(self, name: str, parameters: Iterable[str]) -> None:
         """Loads a model again.
 
+        Args:
+            parameters: the names of the parameters of the request.
+
         Raises:
-            InvalidInput: the parameters would bring in a model.
+            InvalidInput: the parameters contain a configuration or files of another model.
             NotFound, Conflict: as in `Repository.load`.
         """
         if any(parameter.startswith(FROM_OUTSIDE) for parameter in parameters):
@@ -89,7 +102,7 @@ def add_management(routes: Routes, management: Management, buffers: Buffers, nam
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes.add("GET", f"{base}/config", managed.config)
         routes.add("GET", f"{base}/stats", managed.stats)
-    if "stats" not in names:  # a model of that name takes the path
+    if "stats" not in names:  # otherwise this path is the metadata of the model with the name `stats`
         routes.add("GET", "/v2/models/stats", managed.stats)
     routes.add("POST", "/v2/repository/index", managed.index)
     for change in (managed.load, managed.unload):
@@ -126,7 +139,7 @@ class ManagementRoutes:
         return Answer(b"{}")
 
     async def _read(self, call: Call, decoder: msgspec.json.Decoder[T]) -> T:
-        """The request in a body. An empty body counts as `{}`."""
+        """Reads and decodes the body of a request. An empty body counts as `{}`."""
         body = await self._buffers.read(call) or b"{}"
         return parse(decoder, body, "the body", self._buffers.limits.max_nesting)
 
@@ -135,7 +148,7 @@ class ManagementRoutes:
 
 
 class _Totals:
-    """The sums over all workers at one moment."""
+    """The metrics of all workers at one moment."""
 
     def __init__(self, samples: Iterable[MetricSample]) -> None:
         self._samples = list(samples)
@@ -148,7 +161,7 @@ class _Totals:
 
 
 def _statistics(hosted: Hosted, totals: _Totals) -> dict[str, Any]:
-    """One entry of `model_stats`: Triton's fields, times in nanoseconds, `last_inference` in milliseconds."""
+    """One entry of `model_stats` with Triton's fields. `ns` is nanoseconds; `last_inference` is Unix milliseconds."""
     piece = hosted.path
     answered, failed = (totals.value(REQUESTS, piece=piece, end=end) for end in ("answered", "failed"))
     parts = {part: totals.value(SECONDS, piece=piece, part=part) for part in ("decode", "predict", "encode", "failed")}
@@ -173,8 +186,8 @@ def _statistics(hosted: Hosted, totals: _Totals) -> dict[str, Any]:
 
 
 def _executions(hosted: Hosted, totals: _Totals, answered: float) -> int:
-    """The calls of the model itself, if there is one model that measures them; else the number of answered requests. A
-    batcher makes fewer calls than it gets requests."""
+    """The number of calls of the model itself, if there is exactly one leaf piece and it measures them; else the number
+    of answered requests. A batcher makes fewer calls than it gets requests."""
     pieces = [] if hosted.model is None else start_order([(hosted.path, hosted.model)])
     leaves = [path for path, piece in pieces if not piece.children]
     calls = totals.value(INFERENCE, piece=leaves[0]) if len(leaves) == 1 else 0.0

@@ -1,4 +1,4 @@
-"""One model behind the Open Inference Protocol: the common part of REST and gRPC."""
+"""One model served over the Open Inference Protocol: the code that REST and gRPC share."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ __all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_
 A = TypeVar("A")
 
 NOTES_HEADER = CONTEXT_HEADER.encode()
-OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are viewed or copied: a megabyte takes less than a change of thread
+# Larger raw tensors are handled in a thread. Raw tensors are only viewed or copied, and for a megabyte this takes less
+# time than the switch to a thread.
+OFFLOAD_RAW_BYTES = 4 * 1024 * 1024
 
 
 class OipModel:
-    """The common part of REST and gRPC: it turns a decoded request for one model into an answer."""
+    """Turns a decoded request for one model into an answer, for REST and gRPC."""
 
     def __init__(self, model: Hosted, runtime: AppRuntime, buffers: Buffers) -> None:
         self.model, self.runtime, self.buffers = model, runtime, buffers
@@ -42,11 +44,16 @@ class OipModel:
         version: str | None,
         write: Callable[[InferenceResponse], Awaitable[A]],
     ) -> A:
-        """Predicts, lets `write` make the answer from the response, and counts and times both.
+        """Gets the model's response, makes the answer from it with `write`, and counts and times the request.
 
         Args:
             began: when decoding began, in monotonic seconds.
-            version: the version that was requested; None for any. It may be replaced during the request.
+            version: the version that was requested; None for any. The model may be replaced during the request, so the
+                version is checked again if the response has another one.
+            write: encodes the response.
+
+        Raises:
+            NotFound: the model no longer has the requested version.
         """
         statistics, asked = self.model.statistics, monotonic()
         counts = call.context.purpose == "request"
@@ -78,12 +85,12 @@ class OipModel:
         response = await self.model.predict(
             InferenceRequest(decoded.inputs, call.context, decoded.id, parameters, decoded.outputs, call.deadline)
         )
-        if response.model_name != self.model.name:  # the model is served under a name that is not its own
+        if response.model_name != self.model.name:  # the model is served under another name than its own
             response = replace(response, model_name=self.model.name)
         return response
 
     def _with_notes(self, response: InferenceResponse, notes: Sequence[Note]) -> InferenceResponse:
-        """Adds the notes to a response: all of them for other parts of the same system, only public ones for others."""
+        """Adds the notes to a response: all notes for other parts of the same system, public ones for other callers."""
         if self.runtime.settings.service is None:
             notes = [note for note in notes if note.public]
         return with_notes(response, notes, self.model.path)
@@ -95,10 +102,11 @@ class OipModel:
 
 
 def find_model(models: Mapping[str, Hosted], name: str, version: str | None) -> Hosted:
-    """The model with that name and, if given, that version. The name is only looked up, and never becomes a file path.
+    """The model with this name and, if given, this version. The name is only looked up, and never becomes a file path.
 
     Raises:
         NotFound: there is no such model or version.
+        Unavailable: the model is not loaded, or not ready yet.
     """
     found = named_model(models, name)
     known = found.described().version
@@ -112,7 +120,7 @@ def _no_version(name: str, version: str, known: str) -> NotFound:
 
 
 def named_model(models: Mapping[str, Hosted], name: str) -> Hosted:
-    """The model with that name, loaded or not.
+    """The model with this name, loaded or not.
 
     Raises:
         NotFound: there is no such model.
@@ -124,12 +132,12 @@ def named_model(models: Mapping[str, Hosted], name: str) -> Hosted:
 
 
 def takes_numbers(described: ModelMetadata) -> bool:
-    """Whether the model's raw inputs can be read without handling each element."""
+    """Whether the model's raw inputs are all numbers or booleans, which are read without a loop over the elements."""
     return all(spec.datatype != "BYTES" for spec in described.inputs)
 
 
 def _tighten(call: Exchange, timeout: object) -> None:
-    """Applies the parameter `timeout`, in microseconds as Triton's clients send it; 0 means no timeout."""
+    """Applies the parameter `timeout`. Triton's clients send it in microseconds, and 0 means no timeout."""
     if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
         raise InvalidInput("the parameter timeout must be a whole number of microseconds")
     if timeout > 0:

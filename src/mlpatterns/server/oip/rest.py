@@ -34,7 +34,7 @@ JSON_LENGTH = b"inference-header-content-length"
 def add_oip(
     routes: Routes, models: Mapping[str, Hosted], runtime: AppRuntime, buffers: Buffers, health: HealthFace
 ) -> None:
-    """Adds `/v2` and everything below it."""
+    """Adds `/v2`, `/v2/health` and the routes of the models below `/v2/models`, except those of `add_management`."""
     for path in ("/v2", "/v2/"):
         routes.add("GET", path, server_metadata)
     routes.add("GET", "/v2/health/live", health.live, access="open")
@@ -42,7 +42,7 @@ def add_oip(
     faces = {name: ModelFace(model, runtime, buffers) for name, model in models.items()}
 
     def found(handler: FaceHandler) -> Handler:
-        """Makes a handler that looks up the model named in the path. The name never becomes a file path."""
+        """Makes a handler that looks up the model that the path names. The name never becomes a file path."""
 
         async def find(call: Call) -> Answer:
             path = call.context.path
@@ -59,12 +59,12 @@ def add_oip(
 
 
 async def server_metadata(call: Call) -> Answer:
-    """`/v2`."""
+    """The handler of `/v2`."""
     return Answer(encode({"name": "mlpatterns", "version": __version__, "extensions": EXTENSIONS}))
 
 
 class ModelFace(OipModel):
-    """One model's routes."""
+    """The REST handlers of one model."""
 
     async def metadata(self, call: Call) -> Answer:
         return Answer(encode_metadata(replace(self.model.described(), name=self.model.name), self.model.identity()))
@@ -111,7 +111,8 @@ FaceHandler = Callable[[ModelFace, Call], Coroutine[Any, Any, Answer]]
 
 
 def _is_raw(size: int, json_length: int | None, described: ModelMetadata) -> bool:
-    """Whether a body of `size` bytes is mostly raw numbers. Unlike strings, they are read without handling each one."""
+    """Whether a body of `size` bytes is small enough to read on the event loop, because it is mostly raw numbers.
+    Unlike strings, they are read without a loop over the elements."""
     if json_length is None or json_length > OFFLOAD_BYTES or size > OFFLOAD_RAW_BYTES:
         return False
     return takes_numbers(described)

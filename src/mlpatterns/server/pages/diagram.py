@@ -1,4 +1,4 @@
-"""Draws a tree of boxes as an inline SVG, without a script, in the page's colours, and with a description in words."""
+"""Draws a tree of boxes as an inline SVG without a script. It has the page's colours and a description in words."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mlpatterns.server.pages.html import Markup, element
 
 __all__ = ["diagram"]
 
-MARGIN = 2  # room for the lines at the edge
+MARGIN = 2  # pixels around the drawing, so that lines at its edge are not cut
 PIXELS_A_REM = 16
-BASELINE = 0.72  # a part of the height of a line
+BASELINE = 0.72  # the position of the baseline, as a fraction of the height of a line
 
 
 def diagram(key: str, title: str, tree: Node) -> Markup:
     """The drawing of `tree`, in a box that scrolls sideways if the drawing is too wide.
 
     Args:
-        key: letters, digits, underscores and hyphens that no other diagram of the page has.
-        title: names what is drawn.
+        key: an id that is unique in the page, of letters, digits, underscores and hyphens.
+        title: the name of the diagram for screen readers.
     """
     drawn = plan(tree)
     width, height = drawn.width + 2 * MARGIN, drawn.height + 2 * MARGIN

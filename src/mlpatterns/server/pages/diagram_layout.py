@@ -1,6 +1,6 @@
-"""Places the boxes of a diagram, from the top down, in pixels at the default text size.
+"""Computes the positions of the boxes of a diagram, from the top down, in pixels at the default text size.
 
-The pieces that a piece wraps stand side by side below it if the row fits on a phone. Otherwise they stand one below
+The pieces that a piece wraps are drawn in a row below it if the row fits on a phone. Otherwise they are drawn one below
 another along a line, so that the diagram grows in height and does not need to scroll sideways.
 """
 
@@ -14,11 +14,11 @@ from mlpatterns.server.pages.diagram_nodes import Node
 
 __all__ = ["LINE", "PADDING", "ROW_WIDTH", "Box", "Plan", "lines_of", "plan"]
 
-ROW_WIDTH = 320  # the greatest width of boxes side by side
+ROW_WIDTH = 320  # the most pixels that boxes side by side may take
 TITLE_CHARACTER, CHARACTER = 7.9, 7.3  # widths in a monospaced font of 13 and 12 pixels
 LINE, PADDING = 18, 11
-GAP, DROP, INDENT = 14, 24, 30  # between neighbours; between a piece and those below it; to the right of a line
-LONGEST = 34  # characters of a line; the diagram's description has the full text
+GAP, DROP, INDENT = 14, 24, 30  # between neighbours; between a piece and those below it; from a line to its boxes
+LONGEST = 34  # the most characters of a line; the diagram's description has the full text
 
 Point = tuple[float, float]
 Line = tuple[Point, ...]
@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Plan:
-    """A drawing of the size `width` by `height`. Lines from above end at `top`, lines from the left end at `left`."""
+    """A drawing of `width` by `height` pixels. A line from above ends at `top`, a line from the left at `left`."""
 
     width: float
     height: float
@@ -77,8 +77,8 @@ def lines_of(node: Node) -> tuple[str, ...]:
 
 
 def _beside(node: Node, below: Sequence[Plan]) -> Plan:
-    """The box of `node` above a row of `below`. It stands midway between the ends of the lines to the first and the
-    last one."""
+    """The box of `node` above a row of `below`. It is centred between the ends of its lines to the first and the last
+    one."""
     own, height = _size(node)
     row = _in_row(below, 0, height + DROP)
     middle, turn = (row[0].top[0] + row[-1].top[0]) / 2, height + DROP / 2
@@ -112,7 +112,7 @@ def _stacked(node: Node, below: Sequence[Plan]) -> Plan:
 
 
 def _bordered(node: Node, below: Sequence[Plan]) -> Plan:
-    """A border around a part that may run alone, with its name at the top."""
+    """A border around a part of the system that may run alone, with the name of the part at the top."""
     caption, height = _size(node)
     width = max(caption, _row_width(below) + 2 * PADDING)
     row = _in_row(below, (width - _row_width(below)) / 2, height)
@@ -123,7 +123,7 @@ def _bordered(node: Node, below: Sequence[Plan]) -> Plan:
 
 
 def _in_row(plans: Sequence[Plan], x: float, y: float) -> list[Plan]:
-    """The plans side by side, from (x, y)."""
+    """The plans side by side, beginning at (x, y)."""
     placed = []
     for one in plans:
         placed.append(one.moved(x, y))

@@ -1,4 +1,4 @@
-"""The nodes of a diagram, made from the predictors: one for each piece, and the server above them."""
+"""Makes the nodes of a diagram from the predictors: one for each piece, and the server above them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Node:
 
     Attributes:
         title: the class of the piece.
-        notes: the name of the piece, its model's reference and its version. For a part that does not start with the
-            rest, also "apart".
-        role: the name that the piece above gives to it, if this says more than its own name.
+        notes: the name of the piece, its model's reference and its version; also "apart" if the piece does not start
+            with the piece above.
+        role: the name that the piece above gives to it, unless that is `inner` or the piece's own name.
         shared: a number that all boxes of the piece show, if several pieces wrap it; else 0.
     """
 
@@ -42,7 +42,7 @@ def nodes_of(models: Mapping[str, Predictor]) -> Node:
     other nodes only refer to it.
 
     Args:
-        models: the predictors by the name under which each is served, without the Limit that the server puts around.
+        models: the predictors by the name under which each is served, without the Limit that the server puts around it.
     """
     seen: dict[int, Node] = {}
     return Node("server", "server", children=[_node(name, model, seen) for name, model in models.items()])
@@ -66,7 +66,7 @@ def _words(node: Node) -> Iterator[str]:
 
 
 def _node(role: str, piece: Predictor, seen: dict[int, Node], *, apart: bool = False) -> Node:
-    """The node of `piece`. If it is `apart`, it does not start with the rest, so the server does not wait for it."""
+    """The node of `piece`. A piece that is `apart` does not start with the rest, so the server does not wait for it."""
     role = "" if role in ("inner", piece.name) else role
     known = seen.get(id(piece))
     if known is not None:
@@ -119,7 +119,7 @@ def _notes(piece: Predictor, version: str | None, node: Node) -> Iterator[str]:
 
 
 def _names(piece: Predictor) -> Iterator[str]:
-    """The piece's name and its model's reference. For a file it is only the file name, since its folder is private."""
+    """The piece's name and its model's reference. If the model is a file, only the file name: its folder is private."""
     reference = reference_of(piece)
     if isinstance(reference, RegisteredReference):
         if reference.name != piece.name:

@@ -1,4 +1,4 @@
-"""`/docs`: one HTML page with the OpenAPI document and the models. It loads nothing, so it works without internet."""
+"""`/docs`: one HTML page with the routes of the OpenAPI document and the models. It loads no other files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["docs_handler", "docs_page"]
 
 
 class Fold(Struct, frozen=True):
-    """Rarely used routes that the page folds under one line.
+    """A group of rarely used routes that the page folds under one line.
 
     Attributes:
-        path: the pattern that all their paths match.
-        who: a few words about their use or their users.
+        who: a few words about the use or the users of the routes.
+        path: the pattern that the paths of all routes match.
     """
 
     title: str
@@ -48,7 +48,7 @@ def docs_handler(documented: Documented) -> Handler:
     """The handler of `/docs` and `/`."""
 
     async def docs(call: Call) -> Answer:
-        # For a page at "/docs" the routes are next to the page; for a page at the mount point they are below it.
+        # The links are relative to the mount point. That is the folder of `/docs`, or the page itself if it is at `/`.
         at_root = own_path(call.scope) == "/"
         return Answer(docs_page(documented, at_root=at_root).encode(), headers_of("docs"))
 
@@ -56,7 +56,7 @@ def docs_handler(documented: Documented) -> Handler:
 
 
 def docs_page(documented: Documented, *, at_root: bool = False) -> str:
-    """The page.
+    """The HTML of the page.
 
     Args:
         at_root: whether the page is at the mount point instead of at `/docs`.
@@ -103,7 +103,7 @@ RenderedRoute = tuple[str, Markup]  # the path of a route, and its HTML
 
 
 def _routes(document: Mapping[str, Any], renderer: RouteRenderer) -> dict[str, list[RenderedRoute]]:
-    """The routes by the model to which they belong. The very first one is unfolded."""
+    """The routes by the model to which they belong. The first route of the document is unfolded."""
     routes: dict[str, list[RenderedRoute]] = {}
     for number, (path, method, operation) in enumerate(operations(document)):
         html = renderer.render(f"r{number}", path, method, operation, opened=not number)
@@ -118,7 +118,7 @@ def _by_piece(operations: Iterable[MappedOperation]) -> Fold:
 
 
 def _folded(routes: Iterable[RenderedRoute], folds: Sequence[Fold]) -> list[Markup]:
-    """The routes outside of the folds, followed by the folds in reverse order. A route goes to the first fold that
+    """The routes that belong to no fold, followed by the folds in reverse order. A route belongs to the first fold that
     matches its path."""
     shown: list[Markup] = []
     folded: dict[str, list[Markup]] = {}
@@ -137,7 +137,7 @@ def _fold(fold: Fold, routes: Sequence[Markup]) -> Markup:
 
 
 def _model(key: str, name: str, described: ModelMetadata | None, pieces: Markup, routes: Sequence[Markup]) -> Markup:
-    """A model's section: its version and platform, its routes, its inputs and outputs, and its pieces."""
+    """The section of one model: its version and platform, its routes, its inputs and outputs, and its pieces."""
     title, asked = element("h2", name, id=key), group(element("h3", "Routes"), *routes)
     if described is None:
         about = element("p", "This model is not ready or not loaded: reload the page in a while.", class_="quiet")

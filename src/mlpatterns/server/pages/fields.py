@@ -1,5 +1,5 @@
-"""The fields of a form, made from JSON schemas. The page's script makes the path, the query and the body of a request
-from their values."""
+"""Makes the fields of a form from JSON schemas. The page's script makes the path, the query and the body of a request
+from the values of the fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlpatterns.markup import Markup, element, group
 
 __all__ = ["Schemas", "body_example", "body_fields", "field"]
 
-LONGEST_LINE = 1000  # characters; a text that may be longer gets a field with several lines
+LONGEST_LINE = 1000  # characters; a text that may be longer gets a field of several lines
 ONE_A_LINE = "one a line"
 PLACEHOLDERS: dict[str, Any] = {"string": "…", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 Schema = Mapping[str, Any]
@@ -28,7 +28,7 @@ class Schemas:
         self._named = document.get("components", {}).get("schemas", {})
 
     def whole(self, schema: Schema) -> Schema:
-        """The schema itself: a reference is resolved, and of a type that may also be null it is the other choice."""
+        """Resolves `schema` if it is a reference. For a choice between a type and null, returns the type."""
         reference = schema.get("$ref", "")
         found = self._named.get(reference.rpartition("/")[2], {}) if reference else schema
         choices = [one for one in found.get("anyOf", ()) if one.get("type") != "null"]
@@ -45,9 +45,9 @@ def field(key: str, name: str, where: str, schema: Schema, *, required: bool, va
 
     Args:
         key: the id of the field in the page.
-        where: the part of the request to which the value belongs: `path`, `query` or `body`.
+        where: the part of the request that contains the value: `path`, `query` or `body`.
         schema: a schema without a reference.
-        value: the value at the start.
+        value: the initial value.
     """
     kind = _kind(schema, where)
     common: dict[str, str | bool] = {
@@ -66,7 +66,7 @@ def body_fields(key: str, schema: Schema, schemas: Schemas) -> Markup | None:
     """A field for each property of a JSON object; None if the body is not an object with properties.
 
     Args:
-        key: the beginning of the fields' ids.
+        key: the prefix of the fields' ids.
     """
     found = _object(schema, schemas)
     if found is None:
@@ -81,14 +81,14 @@ def body_fields(key: str, schema: Schema, schemas: Schemas) -> Markup | None:
 
 
 def body_example(schema: Schema, schemas: Schemas) -> str:
-    """A JSON object with the required properties. The command shows it until the script replaces it."""
+    """A JSON object with the required properties. The curl command shows it until the script replaces it."""
     found = _object(schema, schemas) or {}
     named = {name: _placeholder(schemas.whole(found["properties"][name])) for name in found.get("required", ())}
     return json.dumps(named, ensure_ascii=False)
 
 
 def _object(schema: Schema, schemas: Schemas) -> Schema | None:
-    """The schema of an object with properties: the body's own schema, or else the first such choice of its `anyOf`."""
+    """The schema of an object with properties: `schema` itself, else the first one in its `anyOf`; None without one."""
     whole = schemas.whole(schema)
     return next((one for one in (whole, *map(schemas.whole, whole.get("anyOf", ()))) if one.get("properties")), None)
 

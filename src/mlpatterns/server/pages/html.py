@@ -1,5 +1,5 @@
-"""The common parts of the forms of all pages, except for the script that sends them, and the frame of a whole page. A
-page loads nothing."""
+"""The common parts of all pages: parts of forms, which a script in `assets/` sends, and the complete HTML of a page. A
+page loads no other files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 def curl(url: str, body: str | None, credentials: str = "", method: str = "") -> str:
-    """The curl command that sends the same request as a form; with a body it is a POST.
+    """The curl command that sends the same request as a form. With a body, curl sends a POST unless `method` differs.
 
     Args:
         credentials: headers as in a shell command, one per line, e.g. `x-api-key: $API_KEY`.
@@ -53,13 +53,14 @@ def command(text: str) -> Markup:
 
 
 def answer_area(waiting: str = "") -> Markup:
-    """The area where the script shows an answer. Until then it shows the text `waiting`, or is hidden without one."""
+    """The area where the script shows an answer. Until then it shows the text `waiting`. Without this text the area is
+    hidden."""
     said = element("p", waiting, class_="quiet") if waiting else group()
     return element("div", said, class_="answer", role="status", hidden=not waiting)
 
 
 def credential(key: str, label: str) -> Markup:
-    """The field for a credential that the script sends with every form. `key` is its id: `key` or `token`."""
+    """The field for a credential that the script sends with every form. Its id is `key`."""
     field = element("input", id=key, type="password", autocomplete="off", spellcheck="false")
     return group(element("label", label, for_=key), field)
 
@@ -68,12 +69,12 @@ def credential(key: str, label: str) -> Markup:
 
 
 def whole_page(title: str, body: Markup, name: str, *, at_root: bool) -> str:
-    """A whole page.
+    """The complete HTML of a page.
 
     Args:
-        name: the file name, without its ending, of the page's own style and script in `assets/`, if there are any.
-        at_root: whether the page is at the mount point, so that its addresses are relative to itself and not to the
-            folder of the page.
+        name: the file name, without its extension, of the page's own style and script in `assets/`, if there are any.
+        at_root: whether the page is at the mount point. Relative addresses then begin at the page itself, not at its
+            folder.
     """
     own = (element("script", Markup(asset)) for asset in _assets(name, "js"))
     page = element(
@@ -90,7 +91,7 @@ def whole_page(title: str, body: Markup, name: str, *, at_root: bool) -> str:
 
 @cache
 def headers_of(name: str) -> Headers:
-    """The headers of a page. It may only run its own scripts, use its own styles and call its own server."""
+    """The headers of a page. Its policy allows only its own scripts and styles, and requests to its own server."""
     styles, scripts = (" ".join(map(_digest, _assets(name, kind))) for kind in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {styles}; script-src {scripts}; connect-src 'self'; img-src data:; "
@@ -107,12 +108,12 @@ def headers_of(name: str) -> Headers:
 
 @cache
 def _assets(name: str, kind: str) -> tuple[str, ...]:
-    """The text of the common asset, and that of the page's own if there is one."""
+    """The text of the common asset of this kind, and of the page's own asset if there is one."""
     folder = files("mlpatterns.server.pages").joinpath("assets")
     found = (folder.joinpath(file) for file in (STYLE if kind == "css" else SCRIPT, f"{name}.{kind}"))
     return tuple(file.read_text(encoding="utf-8") for file in found if file.is_file())
 
 
 def _digest(asset: str) -> str:
-    """The hash that allows an inline asset (CSP Level 3, hash-source)."""
+    """The hash source that allows an inline asset (CSP Level 3)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(asset.encode()).digest()).decode()}'"

@@ -1,6 +1,6 @@
 """`/openapi.json`: an OpenAPI 3.1 document of exactly the routes that this app serves.
 
-It is made for each request, so that it shows the schemas of a remote model as soon as they are known.
+Each request makes it again, so that it has the schemas of a remote model as soon as they are known.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Documented", "openapi_handler"]
 
 @dataclass
 class Documented:
-    """The source of an OpenAPI document. The handlers of `/openapi.json` and `/docs` share one.
+    """The source of an OpenAPI document. The handlers of `/openapi.json` and `/docs` share one object.
 
     Args:
         models: the served models by name.
@@ -110,7 +110,7 @@ def _schemas(subjects: list[Subject], operations: Sequence[MappedOperation]) -> 
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """`name`, with a number after it if it is already taken. The result is added to `taken`."""
+    """`name`, followed by a number if it is already in `taken`. Adds the result to `taken`."""
     numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
     free = next(candidate for candidate in numbered if candidate not in taken)
     taken.add(free)
@@ -128,7 +128,7 @@ def _entries(
 
 
 def _served(entries: Iterator[OpenapiOperation], routes: Routes) -> Iterator[tuple[OpenapiOperation, ServerRoute]]:
-    """Every operation that a route serves, and a bare operation for each route that has no description."""
+    """Yields each operation that a route serves, and a minimal operation for each route that has no description."""
     served = set()
     for entry in entries:
         try:
@@ -145,7 +145,7 @@ def _served(entries: Iterator[OpenapiOperation], routes: Routes) -> Iterator[tup
 
 
 def _unknown(method: str, path: str) -> OpenapiOperation:
-    """An operation for a route that this module does not know. A bare path is better than nothing."""
+    """A minimal operation for a route that this package has no description of."""
     names = re.findall(r"{(\w+)(?::\w+)?}", path)
     path = re.sub(r"{(\w+):\w+}", r"{\1}", path)
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]

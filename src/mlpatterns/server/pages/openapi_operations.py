@@ -31,7 +31,7 @@ from mlpatterns.tensors import is_label
 __all__ = ["VERSIONS", "Subject", "model_entries", "protocol_entry"]
 
 VERSION = "{version}"
-VERSIONS = ("", f"/versions/{VERSION}")  # in a model's path: the version that serves now, or a named one
+VERSIONS = ("", f"/versions/{VERSION}")  # suffixes of a model's path: for the version that serves now, or a named one
 
 
 class Subject(Struct, frozen=True):
@@ -52,11 +52,12 @@ class Subject(Struct, frozen=True):
     ignore_extra: bool = False
 
     def reference(self, schema: str) -> Schema:
-        """A reference to one of the model's schemas in the components; accepts anything while the model is unknown."""
+        """A reference to one of the model's schemas in the components. While the model is not ready, a schema that
+        accepts anything."""
         return {"$ref": f"#/components/schemas/{self.key}.{schema}"} if self.described else {}
 
     def schemas(self) -> dict[str, Schema]:
-        """All schemas that `reference` may name."""
+        """All schemas to which `reference` may refer, by their names in the components."""
         described = self.described
         if described is None:
             return {}
@@ -98,7 +99,7 @@ def _simple(subject: Subject) -> Iterator[OpenapiOperation]:
     kinds = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
     described = subject.described
     later = described is not None and [spec.name for spec in described.outputs] == [JOB_ID]
-    tests: list[OpenapiOperation] = []  # they come after the operations that take rows
+    tests: list[OpenapiOperation] = []  # listed after the operations that take rows
     for (schema, what), suffix in zip(kinds, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
@@ -142,7 +143,7 @@ def _refusal(subject: Subject, *, labelled: bool) -> str:
 
 
 def _label_itself(described: ModelMetadata) -> TensorSpec | None:
-    """The primary output if it holds the labels themselves, and neither scores nor indices of labels."""
+    """The primary output if it contains the labels themselves, not scores or indices of labels; else None."""
     for spec in described.outputs:
         if spec.name == described.primary_output and is_label(DTYPES[spec.datatype].kind, spec.shape):
             own = not described.labels and described.threshold is None
@@ -175,7 +176,7 @@ def _protocol(subject: Subject) -> Iterator[OpenapiOperation]:
 
 
 def protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> OpenapiOperation:
-    """An operation at the path of the model in `/v2`, followed by `suffix`."""
+    """An operation at the model's path below `/v2`, followed by `suffix`."""
     known = subject.described.version if subject.described else "1"
     if VERSION in suffix:
         parameter = {

@@ -71,7 +71,8 @@ def identifier(key: str, path: str, method: str) -> str:
 
 
 def first_words(function: Callable[..., Any] | None) -> str:
-    """The first paragraph of the docstring of a function, or of a partial's function, in one line; else empty."""
+    """The first paragraph of the docstring of a function, or of a partial's function, as one line; empty if it has
+    none."""
     while isinstance(function, partial):
         function = function.func
     doc = inspect.getdoc(function) if function else None
@@ -79,12 +80,12 @@ def first_words(function: Callable[..., Any] | None) -> str:
 
 
 def summary_of(description: str) -> str:
-    """The first clause of a description, without marks of code: what the line of a folded route has room for."""
+    """The first clause of a description, without backticks. It is short enough for the line of a folded route."""
     return re.split(r"[.;:](?= |$)", description.replace("`", ""), maxsplit=1)[0]
 
 
 def ok_response(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
-    """A response 200 with JSON."""
+    """The response 200 with JSON of `schema` and these `headers`."""
     return {
         "description": "Done.",
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
@@ -93,14 +94,14 @@ def ok_response(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, 
 
 
 def accepted_response() -> dict[str, Any]:
-    """A response 202 with the id of the job, or a list of ids if one call makes several jobs."""
+    """The response 202 with the id of the job, or a list of ids if one call makes several jobs."""
     job = {"anyOf": [{"type": "string"}, list_of({"type": "string"})]}
     answer = ok_response(object_of(job_id=job), (*PROVENANCE, "location"))
     return answer | {"description": "Accepted: a job will have the answer; Location says where that is told."}
 
 
 def text_of(kind: str) -> dict[str, Any]:
-    """A response 200 with text of the media type `kind`."""
+    """The response 200 with text of the media type `kind`."""
     return ok_response({}) | {"content": {kind: {"schema": {"type": "string"}}}}
 
 
@@ -137,7 +138,7 @@ HEADERS: dict[str, tuple[str, Schema]] = {
 
 
 def error_reference(status: int) -> Schema:
-    """A reference to the response for an error status in the components."""
+    """A reference to the response for the error `status` in the components."""
     return {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
 
 

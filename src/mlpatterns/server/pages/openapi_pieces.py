@@ -24,7 +24,7 @@ from mlpatterns.server.pages.openapi_schemas import Schema
 __all__ = ["piece_entries", "piece_schemas"]
 
 STATUSES = (*EVERYWHERE, 404, 409, 415, 429)
-PREFIX = "operation."  # of their schemas, so that no name equals that of a model's schema
+PREFIX = "operation."  # of the names of operations' schemas, so that none equals the name of a model's schema
 
 
 def piece_schemas(mapped: Sequence[MappedOperation]) -> dict[str, Schema]:
@@ -33,7 +33,7 @@ def piece_schemas(mapped: Sequence[MappedOperation]) -> dict[str, Schema]:
 
 
 def piece_entries(mapped: Sequence[MappedOperation]) -> Iterator[OpenapiOperation]:
-    """Each operation at each of its paths."""
+    """Yields each operation once for each of its paths."""
     references, records = _schemas(mapped)
     for index, one in enumerate(mapped):
         taken, given = _resolved(references[2 * index], records), references[2 * index + 1]
@@ -42,7 +42,7 @@ def piece_entries(mapped: Sequence[MappedOperation]) -> Iterator[OpenapiOperatio
 
 
 def _schemas(mapped: Sequence[MappedOperation]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:
-    """The schemas of the inputs and outputs in turn, and the schemas to which these refer."""
+    """The schemas of the operations (input, output, input, output, …), and the schemas to which they refer, by name."""
     kinds = [kind for one in mapped for kind in (one.operation.input, one.operation.output)]
     template = f"#/components/schemas/{PREFIX}{{name}}"
     schemas, records = msgspec.json.schema_components(kinds, ref_template=template)
@@ -80,7 +80,7 @@ def _description(one: MappedOperation) -> str:
 
 
 def _parameters(one: MappedOperation, taken: Schema) -> Iterator[dict[str, Any]]:
-    """The parameters in the path, and for a GET all other fields as query parameters."""
+    """Yields the parameters in the path, and for a GET all other fields as query parameters."""
     in_path, required = names_in(one.operation.name), taken.get("required", ())
     for name, schema in taken.get("properties", {}).items():
         if name in in_path:

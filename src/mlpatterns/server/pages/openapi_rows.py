@@ -1,4 +1,4 @@
-"""JSON Schema of the simple API's bodies, as `server.rows` decodes them, and example bodies from a model's sample."""
+"""JSON Schema of the bodies that `server.rows` decodes for the simple API, and example bodies from a model's sample."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"  # R
 
 
 def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra: bool = False) -> Schema:
-    """The body of `/predict`: its `data` is rows by position, rows by name or columns, with at most `most` rows.
+    """The body of `/predict`: its `data` is rows by position, rows by name or columns by name.
 
     Args:
+        most: the most rows of one request; None for any number.
         ignore_extra: whether columns that the model does not have are dropped instead of refused.
     """
     several: Schema = {"type": "array", **_number_of_rows(inputs, most)}
@@ -31,7 +32,7 @@ def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra:
         needed = [spec for spec in inputs if required(spec)]
         if len(needed) != 1:
             return object_of(data=data)
-        alone = rows(needed, most, ignore_extra=ignore_extra)["properties"]["data"]  # the other inputs may be left out
+        alone = rows(needed, most, ignore_extra=ignore_extra)["properties"]["data"]  # the other inputs are optional
         return object_of(data={"anyOf": [alone, data]})
     spec = inputs[0]
     if spec.datatype == "BYTES":
@@ -45,7 +46,7 @@ def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra:
 
 
 def _number_of_rows(inputs: Sequence[TensorSpec], most: int | None) -> Schema:
-    """The bounds for the number of rows: the size of an input's first axis if it is fixed, else one or more."""
+    """The bounds for the number of rows: the size of the first axis if the inputs fix it, else from 1 to `most`."""
     fixed = {spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] >= 0 and required(spec)}
     if len(fixed) == 1:
         (size,) = fixed
@@ -110,8 +111,8 @@ def _texts(spec: TensorSpec, several: Schema, forms: list[Schema]) -> Schema:
 
 
 def row_examples(described: ModelMetadata) -> dict[str, Any]:
-    """Example bodies of `/predict` from the model's sample, by their form. Without a sample, or if it is too large to
-    show, there are none."""
+    """Example bodies of `/predict` from the model's sample, by their form; empty if the model has no sample, or if its
+    sample is too large to show."""
     sample = described.sample or {}
     inputs = [spec for spec in described.inputs if spec.name in sample or required(spec)]
     values = {spec.name: plain(sample.get(spec.name), spec) for spec in inputs}

@@ -23,12 +23,12 @@ LARGEST_EXAMPLE = 2048  # numbers, or 8 times as many bytes of texts or images; 
 
 
 def object_of(**properties: Schema) -> Schema:
-    """An object in which all of these properties are required."""
+    """The schema of an object in which all of these properties are required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def list_of(items: Schema, **bounds: Any) -> Schema:
-    """A list of any length, unless `bounds` limit it."""
+    """The schema of a list. Its length is not limited, unless `bounds` limit it."""
     return {"type": "array", "items": items, **bounds}
 
 
@@ -36,7 +36,7 @@ def list_of(items: Schema, **bounds: Any) -> Schema:
 
 
 def prediction(spec: TensorSpec) -> Schema:
-    """The answer of `/predict`: the answer of one row alone, or a list for several rows."""
+    """The answer of `/predict`: the prediction itself for one row, or a list for several rows."""
     return _answer(nested(spec, 1))
 
 
@@ -61,7 +61,7 @@ def labels(described: ModelMetadata) -> Schema:
 
 
 def nested(spec: TensorSpec, axis: int) -> Schema:
-    """Nested lists for the axes from `axis` on, with the elements inside."""
+    """The schema of nested lists for the axes from `axis` on, with elements on the innermost level."""
     if axis >= len(spec.shape):
         return element(spec)
     size = spec.shape[axis]
@@ -70,7 +70,7 @@ def nested(spec: TensorSpec, axis: int) -> Schema:
 
 
 def element(spec: TensorSpec, *, missing: bool | None = None) -> Schema:
-    """One element of a tensor. `missing` says whether null is allowed; by default `spec` says it."""
+    """The schema of one element of a tensor. Null is allowed if `missing` is true; the default is `spec.missing`."""
     if spec.datatype == "BYTES":
         return {"type": "string"}
     dtype = DTYPES[spec.datatype]
@@ -92,7 +92,7 @@ def element(spec: TensorSpec, *, missing: bool | None = None) -> Schema:
 
 
 def infer_request(described: ModelMetadata) -> Schema:
-    """The body of an infer request."""
+    """The body of an inference request."""
     count = len(described.inputs)
     tensors = {"anyOf": [_tensor(spec, sent=True) for spec in described.inputs]}
     inputs = list_of(tensors, minItems=count, maxItems=count)
@@ -104,7 +104,7 @@ def infer_request(described: ModelMetadata) -> Schema:
 
 
 def infer_response(described: ModelMetadata) -> Schema:
-    """The body of an infer answer."""
+    """The body of the answer to an inference request."""
     tensors = list_of({"anyOf": [_tensor(spec, sent=False) for spec in described.outputs]})
     text = {"type": "string"}
     properties = {
@@ -118,7 +118,7 @@ PARAMETERS: Schema = {"type": ["object", "null"]}
 
 def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
     flat = element(spec)
-    # The sizes are text, because few tools understand a list whose items differ (prefixItems).
+    # The description gives the sizes, because few tools understand a list whose items differ (prefixItems).
     sizes = ", ".join("any" if size < 0 else str(size) for size in spec.shape)
     rank = len(spec.shape)
     shape = list_of({"type": "integer", "minimum": 0}, description=f"[{sizes}]", minItems=rank, maxItems=rank)
@@ -131,7 +131,7 @@ def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
 
 
 def infer_example(described: ModelMetadata) -> Schema | None:
-    """An infer request made from the model's sample; None if there is no sample that JSON can show."""
+    """An inference request made from the model's sample; None if there is no sample that JSON can express."""
     tensors = []
     for spec in described.inputs:
         sample = _sample(described, spec)
@@ -151,8 +151,8 @@ def _sample(described: ModelMetadata, spec: TensorSpec) -> Array | None:
 
 
 def plain(sample: Array | None, spec: TensorSpec) -> Any:
-    """A sample as JSON values, each number as short as its datatype allows. It is None if the sample is missing, empty,
-    too large, or cannot be JSON."""
+    """A sample as JSON values. Each number has as few digits as its datatype allows. It is None if the sample is
+    missing, empty, too large, or cannot be expressed in JSON."""
     if sample is None or sample.size > LARGEST_EXAMPLE or not sample.size:
         return None
     if spec.datatype == "BYTES":

@@ -1,5 +1,5 @@
-"""The routes that all models share as OpenAPI operations: health, metrics, documents and the server over OIP. Also the
-routes of Triton's clients other than inference: configuration, statistics and the repository."""
+"""OpenAPI operations of the routes that all models share: health, metrics, documents and the server over OIP. Also of
+the routes that Triton's clients use besides inference: configuration, statistics and the repository."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
 def server_entries(health: Callable[..., Any] | None = None) -> Iterator[OpenapiOperation]:
-    """Health, metrics, the documents themselves, the server's OIP routes, and the repository.
+    """Yields the operations of health, metrics, the documents, the server over OIP, and the repository.
 
     Args:
         health: the function that makes the app's own answer of `/health`, if there is one.
@@ -64,7 +64,7 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Openapi
 
 
 def management_schemas() -> dict[str, Schema]:
-    """The schemas of these routes' requests and responses, by name."""
+    """The schemas of the requests and responses for Triton's clients, by name."""
     tensor = object_of(name=TEXT, data_type={"type": "string", "pattern": "^TYPE_"}, dims=list_of({"type": "integer"}))
     duration = object_of(count=COUNT, ns=COUNT)
     parts = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")

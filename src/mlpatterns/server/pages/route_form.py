@@ -1,4 +1,4 @@
-"""One route of an OpenAPI document on a page: its description, its curl command, and a form that sends it."""
+"""The HTML of one route of an OpenAPI document: its description, its curl command, and a form that sends requests."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from mlpatterns.server.pages.html import CREDENTIALS, answer_area, command, curl
 
 __all__ = ["RouteRenderer", "operations"]
 
-ORIGIN = "http://127.0.0.1:8000"  # in the commands, until the script replaces it with the page's own
-ROWS = (".Rows", ".InferRequest")  # schemas of model inputs, which users write as text
+ORIGIN = "http://127.0.0.1:8000"  # in the commands, until the script replaces it with the origin of the page
+ROWS = (".Rows", ".InferRequest")  # the endings of the names of schemas of model inputs, which users write as text
 OFF = "This server has no admin token: the setting admin_token gives it one, and turns its commands on."
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Path, method and operation of each route."""
+    """Yields the path, the method and the operation of each route."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method.upper(), operation
 
 
 class RouteRenderer:
-    """Draws the routes of one document.
+    """Renders the routes of one document as HTML.
 
     Args:
         secured: whether users need an API key.
-        commands: whether there is an admin token, so that the routes that need it are on.
+        commands: whether the server has an admin token, so that the routes that need it are on.
     """
 
     def __init__(self, document: Mapping[str, Any], *, secured: bool, commands: bool) -> None:
@@ -38,7 +38,7 @@ class RouteRenderer:
         self._everywhere = document.get("security", [])
 
     def render(self, key: str, path: str, method: str, operation: Mapping[str, Any], *, opened: bool = False) -> Markup:
-        """The HTML of a route, folded unless `opened`. `key` is unique in the page."""
+        """The HTML of a route, folded unless `opened`. `key` must be unique in the page."""
         verb = element("span", method, class_=f"verb {method.lower()}")
         what = element("span", operation["summary"], class_="what")
         summary = element("summary", verb, element("code", path), what)
@@ -67,7 +67,7 @@ class RouteRenderer:
         )
 
     def _token(self, key: str) -> Markup:
-        """The field for the admin token. It is in the form of each command, since nothing else needs the token."""
+        """The field for the admin token. Each command has one in its form, because no other route needs the token."""
         if not self._commands:
             return element("p", OFF, class_="quiet")
         token = element("input", id=f"{key}-token", type="password", autocomplete="off", spellcheck="false",
@@ -83,7 +83,7 @@ class RouteRenderer:
         return field(f"{key}-{name}", name, where, schema, required=parameter.get("required", False), value=value)
 
     def _body(self, key: str, operation: Mapping[str, Any]) -> tuple[Markup, str | None]:
-        """The field or the fields for the body, and an example body for the command."""
+        """The field or the fields for the body, and an example body for the curl command; None without a body."""
         media = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if media is None:
             return group(), None
@@ -107,7 +107,7 @@ def _parameters(operation: Mapping[str, Any], where: str) -> list[Mapping[str, A
 
 
 def _area(key: str, examples: Mapping[str, str]) -> Markup:
-    """A text field for the body, and a selection if there are several examples."""
+    """A text area for the body, and a list to select an example from if there are several."""
     parts = Markup()
     if len(examples) > 1:
         options = [element("option", name, value=body) for name, body in examples.items()]
@@ -128,6 +128,6 @@ def _examples(media: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _with_code(text: str) -> Markup:
-    """Text as HTML, in which the parts between backticks become code."""
+    """`text` as HTML. The parts between backticks become `code` elements."""
     parts = re.split(r"`+([^`]+)`+", text)
     return group(*(element("code", part) if place % 2 else part for place, part in enumerate(parts)))

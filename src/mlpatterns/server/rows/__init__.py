@@ -1,4 +1,4 @@
-"""Decodes the JSON rows of the simple API to arrays, and explains each kind of wrong input in a sentence."""
+"""Decodes the JSON rows of the simple API to arrays. Each kind of wrong input has an error text of one sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def reader_for(specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: 
     """Makes the function that decodes a body to the arrays of a model's inputs. It raises InvalidInput or TooLarge.
 
     Args:
-        max_elements: the most numbers that one tensor may have.
+        max_elements: the most elements that one tensor may have.
         ignore_extra: whether columns that the model does not have are dropped instead of refused.
     """
     needed = [spec for spec in specs if required(spec)]

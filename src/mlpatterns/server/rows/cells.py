@@ -1,4 +1,4 @@
-"""The elements of a tensor in JSON: their Python types, and how they become an array."""
+"""The elements of a tensor in JSON: their Python types, and their conversion to an array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXACT = 2**53  # float64 holds smaller whole numbers exactly; 2**53 + 1 is round
 
 
 def element(datatype: str, *, missing: bool = False, loose: bool = False) -> Any:
-    """The Python type of one element. With `loose`, a whole number may be written as 3.0."""
+    """The Python type of one element. With `missing` it may be None, and with `loose` an integer may be sent as 3.0."""
     kind: Any = {"f": float, "b": bool, "O": str}.get(DTYPES[datatype].kind, int | float if loose else int)
     return kind | None if missing else kind
 
@@ -35,17 +35,19 @@ def nested(kind: Any, depth: int) -> Any:
 
 
 def body_decoder(kind: Any) -> Callable[[bytes], Any]:
-    """Makes the decoder of an object whose field `data` has the type `kind`. It also reads the field `columns`, which a
-    DataFrame's to_dict("split") adds."""
+    """Makes the decoder of an object whose field `data` has the type `kind`. It also reads the field `columns`, which
+    `to_dict("split")` of a DataFrame adds, so that callers can refuse such a body."""
     return msgspec.json.Decoder(msgspec.defstruct("Body", [("data", kind), ("columns", Any, None)])).decode
 
 
 def whole(values: Any, where: str) -> Any:
-    """Returns the nested lists with each float such as 3.0 as an integer.
+    """Returns the nested lists with each float such as 3.0 converted to an integer.
+
+    Args:
+        where: the position of `values` in the body. The error text begins with it.
 
     Raises:
-        InvalidInput: a number is not whole, or is so large that it may have been rounded. Its text begins with `where`,
-            the place of the lists.
+        InvalidInput: a number is not an integer, or is so large that it may have been rounded.
     """
     try:
         return _whole(values)
@@ -67,7 +69,7 @@ def _whole(values: Any) -> Any:
         made: list[Any] = []
         try:
             for value in values:
-                made.append(_whole(value))  # noqa: PERF401 - its length tells which value is wrong
+                made.append(_whole(value))  # noqa: PERF401 - the length of `made` is the index of a wrong value
         except _NotWhole as error:
             error.path = f"[{len(made)}]{error.path}"
             raise
@@ -83,7 +85,7 @@ def array_of(values: Any, datatype: str) -> Array:
     """The array of nested lists of numbers or booleans. In an array of floats, None becomes NaN.
 
     Raises:
-        ValueError: the lists are ragged.
+        ValueError: lists on the same level differ in length.
         OverflowError: an element does not fit the datatype.
     """
     dtype = DTYPES[datatype]
@@ -99,11 +101,11 @@ def texts_of(values: Any, depth: int, image: str = "") -> Array:
     """The array of `depth` nested lists of strings. Each string is encoded as UTF-8.
 
     Args:
-        image: if not empty, the strings are images in base64, and error texts use this noun for one of them.
+        image: if not empty, the strings are images in base64 and are decoded. Error texts use this noun for an image.
 
     Raises:
-        ValueError: the lists are ragged.
-        InvalidInput: an image is not valid base64. If there are several, the text says which one.
+        ValueError: lists on the same level differ in length.
+        InvalidInput: an image is not valid base64. If there are several images, the error text has the number of it.
     """
     shape = [len(values)]
     for _ in range(depth - 1):
@@ -120,7 +122,7 @@ def _files(values: Sequence[str], noun: str) -> list[bytes]:
     files: list[bytes] = []
     try:
         for value in values:
-            files.append(base64.b64decode(value, validate=True))  # noqa: PERF401 - its length tells which is bad
+            files.append(base64.b64decode(value, validate=True))  # noqa: PERF401 - its length gives the bad image
     except (binascii.Error, ValueError):
         which = f"the {noun}" if len(values) == 1 else f"{noun} {len(files) + 1} of {len(values)}"
         raise InvalidInput(f"{which} is not valid base64") from None
@@ -128,14 +130,14 @@ def _files(values: Sequence[str], noun: str) -> list[bytes]:
 
 
 def largest(values: Array) -> float:
-    """The largest absolute value in `values`, without missing ones."""
+    """The largest absolute value in `values`, without the missing values (NaN)."""
     return float(max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)))
 
 
 @lru_cache(maxsize=16)
 def most_of(datatype: str) -> float:
-    """The largest number that rounds to a finite number of this datatype. It may be slightly larger than the largest
-    finite number, as the shortest decimal of that number may be."""
+    """The largest float64 that rounds to a finite number of this datatype. It may be slightly larger than the largest
+    finite number, because clients may send that number as its shortest decimal, which may be larger too."""
     most = np.finfo(DTYPES[datatype]).max
     step = float(most) - float(np.nextafter(most, most.dtype.type(0)))
     return float(most) if datatype == "FP64" else float(np.nextafter(float(most) + step / 2, 0))

@@ -32,7 +32,7 @@ class InputColumn(Struct, frozen=True):
         """The array of `values`, of the shape [rows, *cell].
 
         Args:
-            alone: whether `values` is one cell. Then an error text does not say its place.
+            alone: whether `values` is one cell. The error text then omits the position of the cell.
 
         Raises:
             InvalidInput: the values do not fit the column. The text begins with the name of the column.
@@ -74,13 +74,13 @@ class InputColumn(Struct, frozen=True):
 
 
 def columns_of(spec: TensorSpec) -> tuple[InputColumn, ...]:
-    """The columns of an input: one for each of its fields, or the whole input as one column."""
+    """The columns of an input: one for each field if it is a table with field names, else one for the whole input."""
     if spec.fields and len(spec.shape) == 2:
         return tuple(InputColumn(name, spec, may_miss(spec, name)) for name in spec.fields)
     return (whole_column(spec),)
 
 
 def whole_column(spec: TensorSpec) -> InputColumn:
-    """The whole input as one column. Its cells are single values if each row has one value, else lists."""
+    """An input as one column. Its cells are single values if each row has one value, else lists."""
     cell = spec.shape[1:]
     return InputColumn(spec.name, spec, spec.missing, () if cell == (1,) else cell)

@@ -1,4 +1,4 @@
-"""Decodes rows of floats. Most models take these, so this code is written for speed."""
+"""Decodes rows of floats. This code is written for speed, because most models take such rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["FloatRows"]
 
 
 class FloatRows:
-    """Decodes `{"data": [[5.1, 3.5, 1.4, 0.2]]}`, or rows and columns by name if the model's columns have names."""
+    """Decodes `{"data": [[5.1, 3.5, 1.4, 0.2]]}`, or rows and columns by name if the input can be read by name."""
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
@@ -87,7 +87,7 @@ class FloatRows:
         raise InvalidInput(f"data[{number}] has {len(row)} values, expected {max(1, width)}{names}")
 
     def _check(self, rows: list[Any]) -> None:
-        """Checks the number of rows if it is fixed, and that the columns in `full` have no missing values."""
+        """Checks the number of rows if the model fixes it, and that the columns in `full` have no missing values."""
         if self.rows not in (-1, len(rows)):
             raise InvalidInput(
                 f"data has {len(rows)} row{'s'[: len(rows) > 1]}, but the model takes {self.rows} at once"

@@ -1,4 +1,4 @@
-"""Turns rows by name and columns by name into the arrays of one or several inputs."""
+"""Converts rows by name and columns by name to the arrays of one or several inputs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["Named", "named_of"]
 
 
 class Named:
-    """The inputs of a model by the names of their columns. The names of the inputs are used instead if two columns have
-    the same name, or if the data uses the names of inputs."""
+    """Reads the inputs of a model by the names of their columns. It reads them by the names of the inputs instead, if
+    two columns have the same name, or if the data uses the name of an input that no column has."""
 
     def __init__(self, specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> None:
         self.specs, self.max_elements = tuple(specs), max_elements
@@ -29,7 +29,7 @@ class Named:
         self._inputs = {name for name in self._whole.by_name if name not in self.table.by_name}
 
     def rows(self, rows: list[Any]) -> dict[str, Array]:
-        """The arrays of the inputs for rows by name. The first row must be an object.
+        """The arrays of the inputs, by input name, from rows by name. The first row must be an object.
 
         Raises:
             InvalidInput: a row does not fit this model. The text names all faults of the first wrong row.
@@ -45,10 +45,11 @@ class Named:
             raise table.wrong(rows, str(error)) from None
 
     def columns(self, data: Mapping[str, Any]) -> dict[str, Array]:
-        """The arrays of the inputs for columns by name. An input without a batch axis is sent as a whole.
+        """The arrays of the inputs, by input name, from columns by name. An input without a free first axis is not a
+        list of rows, so its length is not compared with the others.
 
         Raises:
-            InvalidInput: the columns do not fit this model, or differ in length.
+            InvalidInput: the columns do not fit this model, differ in length, or have no rows.
             TooLarge: there are more values than `max_elements`.
         """
         table = self._table(data)

@@ -1,4 +1,4 @@
-"""Decodes all other numbers and booleans: nested lists of the declared shape. Integers are never rounded."""
+"""Decodes the numbers and booleans that `floats` does not: nested lists of the declared shape. Integers stay exact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["NestedRows"]
 
 
 class NestedRows:
-    """Decodes `{"data": [[[0.5, 1], [0, 1]]]}`, or rows and columns by name if the model's columns have names."""
+    """Decodes `{"data": [[[0.5, 1], [0, 1]]]}`, or rows and columns by name if the input can be read by name."""
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
@@ -35,8 +35,11 @@ class NestedRows:
         return self._array(sent.data)
 
     def _otherwise(self, body: bytes, error: Exception) -> Array:
-        """Decodes rows or columns by name, or integers written as 3.0. If the body is none of these, raises
-        InvalidInput with an explanation of `error`."""
+        """Decodes rows or columns by name, or integers written as 3.0.
+
+        Raises:
+            InvalidInput: the body is none of these. The error text explains `error`.
+        """
         if isinstance(error, msgspec.ValidationError):
             try:
                 data = self._loose(body).data

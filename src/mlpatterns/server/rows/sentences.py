@@ -1,4 +1,4 @@
-"""Turns the errors of the JSON decoder into one sentence each, which says what the body must be."""
+"""Converts each error of the JSON decoder to one sentence that describes what the body must be."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NO_NAMES = "this model's columns have no names; send rows as lists"
 
 
 def explain(error: Exception, body: bytes, fields: tuple[str, ...] = (), datatype: str = "") -> str:
-    """An error of msgspec as one sentence, with the name of the column if there is one.
+    """Converts an error of msgspec to one sentence, with the name of the column if the error is in a column.
 
     Args:
         fields: the names of the columns of a row.
-        datatype: the datatype of the numbers. If it is a float, an error about null says how to allow missing values.
+        datatype: the datatype of the numbers. For floats, an error about null explains how to allow missing values.
     """
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
@@ -35,8 +35,8 @@ def explain(error: Exception, body: bytes, fields: tuple[str, ...] = (), datatyp
 
 
 def place(error: Exception, root: str, fields: tuple[str, ...] = (), datatype: str = "") -> str:
-    """An error of msgspec as a sentence that begins with its place below `root`. The other arguments are those of
-    `explain`."""
+    """Converts an error of msgspec to a sentence that begins with the position of the error, a path that starts with
+    `root`. The other arguments are those of `explain`."""
     what, _, where = str(error).partition(" - at `$")
     where = (root + where.rstrip("`")).lstrip(".").replace("[...]", "a field") or "the body"
     column = re.fullmatch(r"data\[\d+\]\[(\d+)\]", where)
@@ -46,7 +46,7 @@ def place(error: Exception, root: str, fields: tuple[str, ...] = (), datatype: s
 
 
 def expected(what: str, where: str = "") -> str:
-    """The rest of a sentence that begins with a place, made from msgspec's text `what`."""
+    """The part of a sentence that follows the position `where`, made from msgspec's text `what`."""
     kinds = re.fullmatch(r"Expected `(.+)`, got `(.+)`", what)
     if not kinds:
         return f": {what[:1].lower()}{what[1:]}"
@@ -55,7 +55,8 @@ def expected(what: str, where: str = "") -> str:
 
 
 def _nan_or_infinity(said: str, body: bytes) -> str:
-    """A sentence about NaN or infinity, which Python's `json` writes, if the error `said` is about one; else empty."""
+    """A sentence about NaN or infinity, which Python's `json` writes. It is empty if the error text `said` is about
+    another part of the body."""
     found = re.search(r"\(byte (\d+)\)", said)
     word = body[int(found[1]) :][:9].lstrip(b"-") if found else b""
     if word.startswith(b"NaN"):

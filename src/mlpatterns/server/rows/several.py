@@ -1,4 +1,4 @@
-"""Decodes the rows of a model with several inputs: by name, or by position if every column has single values."""
+"""Decodes the rows of a model with several inputs: by name, or by position if each cell is a single value."""
 
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ class SeveralInputs:
         return self.named.rows(sent.data if isinstance(sent.data[0], dict) else self._named(sent.data))
 
     def _named(self, rows: list[Any]) -> list[dict[str, Any]]:
-        """Turns rows by position into rows by name."""
+        """Converts rows by position to rows by name.
+
+        Raises:
+            InvalidInput: a row is no list or has a wrong length, or this model takes rows by name only.
+        """
         columns = self.named.table.columns
-        if isinstance(rows[0], list) and len(rows[0]) != len(columns):  # optional ones are left out
+        if isinstance(rows[0], list) and len(rows[0]) != len(columns):  # the rows omit the optional columns
             columns = self.named.table.sent(())
         names = [column.name for column in columns]
         if any(column.cell or not column.spec.shape for column in columns):
@@ -55,8 +59,10 @@ class SeveralInputs:
 
 
 class NamedOrNot:
-    """Decodes the rows of a model with one required input, whose other inputs have default values. Rows by name may
-    contain any input. All other bodies are rows of the required input, which `one` decodes."""
+    """Decodes the rows of a model with one required input. Its other inputs have default values.
+
+    Rows by name may contain any input. All other bodies are rows of the required input, which `one` decodes.
+    """
 
     def __init__(self, several: SeveralInputs, name: str, one: Callable[[bytes], Array]) -> None:
         self.several, self.name, self.one = several, name, one
@@ -66,6 +72,6 @@ class NamedOrNot:
         try:
             data = self._decode(body).data
         except MALFORMED:
-            data = None  # the decoder `one` raises the error for this body
+            data = None  # `one` raises the error for this body
         first = data[0] if isinstance(data, list) and data else data
         return self.several(body) if isinstance(first, dict) else {self.name: self.one(body)}

@@ -1,4 +1,4 @@
-"""A model's sample as the rows that a client can send, which `/metadata` shows."""
+"""Converts a model's sample to rows that a client can send. `/metadata` shows them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["data_of", "shown_inputs"]
 def data_of(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> Any:
     """The JSON value of `data` that the simple API decodes to `sample`.
 
-    For one input it is the tensor as lists, or the text itself if the input is a single key. For several inputs it is
-    rows by name, or columns by name if the inputs do not have the same number of rows.
+    For one input it is the tensor as nested lists, or the text itself if the input is a single key. For several inputs
+    it is rows by name, or columns by name if the inputs do not have the same number of rows.
     """
     specs = shown_inputs(specs, sample)
     if len(specs) == 1:
@@ -32,7 +32,7 @@ def data_of(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> Any:
 
 
 def shown_inputs(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> list[TensorSpec]:
-    """The inputs that are in the sample. It may leave out inputs that have a default value."""
+    """The inputs that are in the sample. A sample may omit inputs that have a default value."""
     return [spec for spec in specs if spec.name in sample]
 
 

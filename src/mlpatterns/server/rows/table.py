@@ -1,4 +1,4 @@
-"""Puts rows by name and columns by name, as a DataFrame writes them, into the order of a model's columns."""
+"""Puts rows by name and columns by name into the order of a model's columns. A DataFrame can write both forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN, LONGEST = 20, 64  # unknown columns that an error text names, and charact
 
 
 class TableRows:
-    """The columns of a model.
+    """Reads rows and columns by name for the columns of a model.
 
     Args:
         columns: the columns; no two have the same name.
@@ -29,15 +29,15 @@ class TableRows:
         self.by_name = {column.name: column for column in columns}
 
     def sent(self, names: Collection[str]) -> tuple[InputColumn, ...]:
-        """The required columns, and the optional ones that are in `names`. An optional column is in all rows or in
-        none."""
+        """The required columns, and the optional ones that are in `names`. An optional column must be in all rows or in
+        no row."""
         return tuple(column for column in self.columns if required(column.spec) or column.name in names)
 
     def ordered(self, rows: list[Any]) -> list[list[Any]]:
-        """The cells of rows by name, in the order of the table's columns. The first row decides which columns count.
+        """The cells of rows by name, in the order of the table's columns. The first row determines which are sent.
 
         Raises:
-            InvalidInput: a row is not an object, lacks a column, or has an unknown one.
+            InvalidInput: a row is not an object, lacks a column, or has an unknown one although `ignore_extra` is off.
         """
         names = [column.name for column in self.sent(rows[0])]
         try:
@@ -49,8 +49,8 @@ class TableRows:
         return ordered
 
     def wrong(self, rows: list[Any], otherwise: str = "data has rows of different shapes") -> InvalidInput:
-        """The error for the first wrong row, with all its faults in one sentence. If each row is right by itself, the
-        error has the text `otherwise`."""
+        """The error for the first wrong row, with all its faults in one sentence. If no row is wrong by itself, the
+        error text is `otherwise`."""
         first = self.sent(rows[0])
         number = self._first_wrong(rows, first)
         row = rows[number]
@@ -62,7 +62,7 @@ class TableRows:
         return InvalidInput(f"data[{number}]: {'; '.join(faults)}" if faults else otherwise)
 
     def _first_wrong(self, rows: list[Any], first: Sequence[InputColumn]) -> int:
-        """Finds the first wrong row by bisection, so that finding one in a million costs no more than reading all."""
+        """Finds the first wrong row by bisection. In a million rows this costs no more than to read all of them."""
         low, high = 0, len(rows)
         while high - low > 1:
             middle = (low + high) // 2
@@ -81,10 +81,10 @@ class TableRows:
         return self.ignore_extra or all(len(row) == len(first) for row in rows)
 
     def listed(self, data: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """The values of each column in an object of columns.
+        """The list of values of each column in an object of columns.
 
         Raises:
-            InvalidInput: a column is not a list, is missing, or is unknown.
+            InvalidInput: a column is not a list, is missing, or is unknown although `ignore_extra` is off.
         """
         first = self.sent(data)
         faults = self._names(data, first)

@@ -1,4 +1,4 @@
-"""Decodes keys, texts and images. They are strings, or lists of strings if a row has several."""
+"""Decodes keys, texts and images. Each row is a string, or a list of strings if it has several."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextRows:
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.max_elements = spec, max_elements
-        self.flat = all(size in (-1, 1) for size in spec.shape[1:])  # a row may be sent as a string without its list
+        self.flat = all(size in (-1, 1) for size in spec.shape[1:])  # whether a row may be a string instead of a list
         self.named = named_of(spec, max_elements, ignore_extra=ignore_extra)
         self._decode = msgspec.json.Decoder(dict[str, Any]).decode
         self._names = ("data", "image_data") if spec.content == "image" else ("data",)

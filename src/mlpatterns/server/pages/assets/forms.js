@@ -1,9 +1,9 @@
 "use strict";
-// Sends the forms of the page, with addresses relative to where the page is, so that a mount prefix needs no setting.
+// Sends the forms of the page. Addresses are relative to the page, so that the prefix of a mount needs no setting.
 (() => {
-  const MOST = 100000;  // characters of an answer that are shown
-  const SHOWN = 4000;  // characters of a body in its curl command
-  const STAND_INS = { text: "…", any: "…", number: "0", json: "{}" };  // in the command, until there is a value
+  const MOST = 100000;  // the most characters of an answer that are shown
+  const SHOWN = 4000;  // the most characters of a body in its curl command
+  const STAND_INS = { text: "…", any: "…", number: "0", json: "{}" };  // placeholders in the command for empty fields
   const here = new URL(location.href);
   if ("atRoot" in document.body.dataset && !here.pathname.endsWith("/")) here.pathname += "/";
   const base = new URL(".", here);
@@ -11,7 +11,7 @@
   for (const link of document.querySelectorAll("a[data-path]")) link.href = new URL(link.dataset.path, base).href;
   for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", () => copy(button));
   for (const form of document.querySelectorAll("form[data-path]")) prepare(form);
-  const tokens = document.querySelectorAll("[data-token]");  // one, in whichever command it is typed
+  const tokens = document.querySelectorAll("[data-token]");  // all fields for the admin token always have the same value
   for (const field of tokens) field.addEventListener("input", () => tokens.forEach((other) => { other.value = field.value; }));
 
   function prepare(form) {
@@ -27,14 +27,14 @@
     command(form);
   }
 
-  // ---- what is asked ----
+  // ---- the request ----
 
   function route(form, chosen) {
     const area = form.querySelector("[data-body]"), kind = chosen.dataset.kind;
     form.dataset.path = chosen.value;
     form.dataset.method = chosen.dataset.method;
     for (const field of form.querySelectorAll("[data-parameter]")) field.parentElement.hidden = !chosen.value.includes(`{${field.dataset.parameter}}`);
-    if (area && kind !== area.dataset.kind) {  // another kind of body: the text of this one is kept for when it is back
+    if (area && kind !== area.dataset.kind) {  // another kind of body: keep the old text until its kind is chosen again
       area.dataset[`of_${area.dataset.kind}`] = area.value;
       area.value = area.dataset[`of_${kind}`] ?? chosen.dataset.begin;
       area.dataset.kind = kind;
@@ -65,12 +65,12 @@
         for (const value of several ? input.value.split("\n") : [input.value]) if (value) query.append(name, value);
       }
     }
-    const url = new URL("./" + path, base);  // "./" so that a path with a colon is no scheme
+    const url = new URL("./" + path, base);  // "./", because the part before a colon would be read as a scheme
     url.search = query;
     return url;
   }
 
-  // The body as text, or null: what is in the area for it, or an object of the fields that have something in them.
+  // The body as text: the content of the text area, or a JSON object of the fields that are not empty. Null without a body.
   function bodyOf(form, standIn = false) {
     const area = form.querySelector("[data-body]"), fields = [...form.querySelectorAll("[data-in=body]")];
     if (form.dataset.method === "GET") return null;
@@ -82,7 +82,7 @@
 
   function valueOf({ value, required, dataset: { kind } }, standIn) {
     const text = value || (required && standIn ? STAND_INS[kind] : "");
-    return kind === "text" || (kind === "any" && !isJson(text)) ? JSON.stringify(text) : text;  // as it was typed, or large numbers would be rounded
+    return kind === "text" || (kind === "any" && !isJson(text)) ? JSON.stringify(text) : text;  // as typed, because JSON.parse rounds large numbers
   }
 
   function isJson(text) {
@@ -95,7 +95,7 @@
   }
 
   function request(form) {
-    // Without a word on caches: "no-store" would be sent as a header, which a PredictionCache heeds.
+    // No cache mode is set: "no-store" would send a header that makes a PredictionCache skip its entries.
     const options = { method: form.dataset.method, headers: {}, credentials: "same-origin" }, body = bodyOf(form);
     for (const [field, header] of [[document.getElementById("key"), "x-api-key"], [form.querySelector("[data-token]"), "x-admin-token"]]) {
       if (field && field.value) options.headers[header] = field.value;
@@ -107,7 +107,7 @@
     return options;
   }
 
-  // ---- the same for a shell ----
+  // ---- the same request as a shell command ----
 
   function command(form) {
     const shown = form.querySelector(".curl"), file = form.querySelector("input[type=file]");
@@ -134,7 +134,7 @@
     try {
       await navigator.clipboard.writeText(shown.textContent);
       button.textContent = "Copied";
-    } catch {  // not on https or localhost, or the browser says no: the reader copies it
+    } catch {  // the page is neither on https nor on localhost, or the browser refuses: the user copies the selected text
       getSelection().selectAllChildren(shown);
       button.textContent = "Ctrl+C";
     }
@@ -170,7 +170,7 @@
   function answered(response, text, milliseconds) {
     const status = `${response.status} ${response.statusText} in ${milliseconds.toFixed(1)} ms`;
     const body = text.length > MOST ? text.slice(0, MOST) + "\n…" : pretty(text);
-    const ours = ([name]) => !name.startsWith("x-mlp-");  // false comes first
+    const ours = ([name]) => !name.startsWith("x-mlp-");  // false for our headers, because false sorts before true
     const headers = [...response.headers].sort((one, other) => ours(one) - ours(other));
     return [
       line("p", status, response.ok ? "good" : "bad"),
@@ -187,7 +187,7 @@
     return made;
   }
 
-  // JSON over several lines, with each number and text as it came: JSON.parse would round what JavaScript cannot hold.
+  // Formats JSON on several lines. It keeps each number as received, because JSON.parse would round large numbers.
   function pretty(text) {
     if (!isJson(text)) return text;
     const tokens = text.match(/"(?:[^"\\]|\\.)*"|[[\]{},:]|[^\s[\]{},:"]+/g);

@@ -1,5 +1,6 @@
 "use strict";
-// Finds systems by what is typed: all words must occur, as in `mlpatterns find`. Where nothing does, it says what would.
+// Finds the systems that contain all words of the search field, as `mlpatterns find` does. If there are none, it
+// suggests other words.
 (() => {
   const SUGGESTED = 3;
   const field = document.getElementById("find"), said = document.querySelector(".found");
@@ -8,7 +9,7 @@
   const systems = [...document.querySelectorAll("[data-find]")].map((shown) => ({ shown, text: fold(shown.dataset.find) }));
   const known = [...new Set(systems.flatMap((system) => system.text.match(/[\p{L}\p{N}]{3,}/gu) ?? []))];
 
-  // On a telephone the list of systems would push the first of them off the screen.
+  // On a phone the open list of systems would push the first system off the screen.
   if (matchMedia("(max-width: 40rem)").matches) document.querySelector(".systems").open = false;
 
   field.addEventListener("input", () => {
@@ -37,7 +38,7 @@
     return button;
   }
 
-  // The words that are spelt most like this one, unless it is found as it is.
+  // The known words with the smallest edit distance to this word; none if a system contains the word.
   function nearest(word) {
     if (systems.some(({ text }) => text.includes(word))) return [];
     const most = Math.floor(word.length / 3);
@@ -45,7 +46,7 @@
     return found.sort(([one], [other]) => one - other).map(([, other]) => other);
   }
 
-  // How many letters are to be changed, left out, put in or swapped (optimal string alignment).
+  // The edit distance: the number of letters to replace, delete, insert or swap (optimal string alignment).
   function distance(one, other, most) {
     if (Math.abs(one.length - other.length) > most) return Infinity;
     let before = [], row = Array.from({ length: other.length + 1 }, (_, place) => place);
