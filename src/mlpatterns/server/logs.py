@@ -69,15 +69,18 @@ class JsonLogFormatter(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
 class Text(logging.Formatter):
-    """Time, level and message. A message with unprintable characters is escaped, so that nobody can forge a line."""
+    """Time, level and message. Unprintable characters of a message are escaped, so that nobody can forge a line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        record.message = (
-            record.message.encode("unicode_escape").decode() if not record.message.isprintable() else record.message
-        )
+        if not record.message.isprintable():
+            record.message = "".join(map(_printable, record.message))
         identifiers = "".join(f" {name}={value!r}" for name, value in _identifiers().items())
         return super().formatMessage(record) + identifiers

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from core import CALLER, noted
 from mlpatterns import PredictionCache, Predictor, Thresholds
-from mlpatterns.errors import Conflict, DeadlineExceeded, InternalError, InvalidInput, Unavailable
+from mlpatterns.errors import Conflict, DeadlineExceeded, InternalError, InvalidInput, NotStarted, Unavailable
 from mlpatterns.interfaces import ControlStore
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.thresholds.parameters import SetParameters
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
@@ -240,6 +243,32 @@ def test_what_somebody_else_wrote_into_the_store_and_cannot_be_used_changes_noth
 
     asyncio.run(write())
     run(piece, work, control)
+
+
+class Late(CountingModel):
+    """A remote part that is described once it has answered, with its score in the second of two outputs."""
+
+    def describe(self, context: Any = None) -> ModelMetadata:
+        if not self.calls:
+            raise NotStarted(self.name)
+        whole = super().describe(context)
+        return replace(whole, outputs=(replace(whole.outputs[0], name="other"), whole.outputs[0]))
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        answer = await super().predict(request)
+        scores = answer.outputs["probabilities"]
+        both = {"other": scores + 1, "probabilities": scores}
+        return replace(answer, outputs={name: both[name] for name in request.outputs or both})
+
+
+def test_the_score_of_a_part_that_was_not_described_yet_is_of_its_primary_output() -> None:
+    piece = Thresholds({"a": Late("a")}, thresholds={"a": 0.5})
+
+    async def work() -> None:
+        assert await decided(piece, 0.4, 0.6) == [[0], [1]]
+        assert await decided(piece, 0.4, 0.6) == [[0], [1]]
+
+    run(piece, work)
 
 
 def test_a_score_may_be_made_by_a_function() -> None:

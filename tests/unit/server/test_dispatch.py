@@ -325,6 +325,13 @@ def test_the_access_log_names_request_and_status_and_cannot_be_forged(caplog: py
         assert "404" in line
 
 
+def test_a_line_of_the_log_keeps_every_letter_and_escapes_what_is_unprintable() -> None:
+    from mlpatterns.server.logs import Text
+
+    record = logging.LogRecord("a", logging.INFO, "", 0, "モデル %s", ("a\nb\x9bc\u2028é",), None)
+    assert Text().format(record).endswith(r"モデル a\nb\x9bc\u2028é")
+
+
 def test_each_app_has_metrics_of_its_own() -> None:
     for _ in range(2):
         text = run(iris(), ("POST", "/predict", {"json": ROW}), ("GET", "/metrics", {}))[-1].text

@@ -86,6 +86,19 @@ def test_more_numbers_than_the_limit_are_too_large() -> None:
         IRIS(body([[1, 2, 3, 4]] * 251))
 
 
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT64", "BOOL", "BYTES"])
+@pytest.mark.parametrize(("shape", "rows"), [((-1, -1), 1), ((-1, -1), 2), ((-1, 12), 1), ((-1, 6), 2)])
+def test_the_limit_is_of_all_numbers_however_they_are_arranged(
+    datatype: str, shape: tuple[int, ...], rows: int
+) -> None:
+    value: Any = {"BYTES": "a", "BOOL": True}.get(datatype, 1)
+    spec = TensorSpec("input", datatype, shape)
+    sent = body([[value] * (12 // rows)] * rows)
+    assert decoder_for(spec, 12)(sent).size == 12
+    with pytest.raises(TooLarge):
+        decoder_for(spec, 11)(sent)
+
+
 def test_integers_are_never_rounded_or_wrapped() -> None:
     decode = decoder_for(TensorSpec("input", "INT64", (-1, 2)), 1000)
     assert decode(body([[9007199254740993, -9223372036854775808]])).tolist() == [[9007199254740993, -(2**63)]]

@@ -13,16 +13,17 @@ import msgspec
 import numpy as np
 
 from mlpatterns.base import BasePredictor
+from mlpatterns.context import Context
 from mlpatterns.errors import InternalError, InvalidInput, NotStarted, Unavailable
-from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.calls import answers_later, ask_all, ask_within
+from mlpatterns.pieces.calls import answers_later, ask_all
 from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, smallest_batch
 from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.pieces.retry import Repeater, RetryBudget
 from mlpatterns.pieces.thresholds.parameters import Parameters
 from mlpatterns.pieces.thresholds.shared import SharedParameters
+from mlpatterns.pieces.thresholds.timed_part import TimedPart
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_code import call_user_code
@@ -149,7 +150,7 @@ class Thresholds(BasePredictor):
                 raise InvalidInput(f"there is no output {output[:64]!r}")
         asked = request.within(request.context.at(self._path))
         questions = [
-            (name, _TimedPart(self._repeaters[name], values, self._clock), self._asking(part, asked))
+            (name, TimedPart(self._repeaters[name], values, self._clock), self._asking(part, asked))
             for name, part in self.children.items()
             if values.active[name]
         ]
@@ -179,7 +180,7 @@ class Thresholds(BasePredictor):
             if (answer := answers.get(name)) is not None:
                 if answer.status == "accepted":
                     raise answers_later(name, "part")
-                found = self._scored(name, answer, rows)
+                found = self._scored(name, answer, request)
                 scores[:, column] = found
                 decisions[:, column] = found >= values.thresholds[name]
                 identities[name] = answer.identity
@@ -192,13 +193,16 @@ class Thresholds(BasePredictor):
             degraded=any(answer.degraded for answer in answers.values()),
         )
 
-    def _scored(self, name: str, answer: InferenceResponse, rows: int) -> Array:
+    def _scored(self, name: str, answer: InferenceResponse, request: InferenceRequest) -> Array:
+        rows = batch_size(request.inputs)
         try:
             if self.score is not None:
                 found = np.asarray(call_user_code(self.score, answer), np.float64).reshape(rows)
             else:
-                first = next(iter(answer.outputs.values()))
-                found = first.reshape(rows, -1)[:, 0].astype(np.float64)
+                primary = _primary(answer, self.children[name], request.context)
+                found = primary.reshape(rows, -1)[:, 0].astype(np.float64)
+        except NotStarted:
+            raise
         except Exception as error:
             log.exception("the score of %r in %r cannot be made of its answer", name, self.name)
             raise InternalError("the score cannot be computed from the answer", stages=(name,), logged=True) from error
@@ -235,14 +239,8 @@ class Thresholds(BasePredictor):
         return {name: "ok" if health.ready else "ng" for name, health in zip(self.children, healths, strict=True)}
 
 
-class _TimedPart:
-    """Calls a part with the timeout and the retries of the parameters of one request."""
-
-    def __init__(self, repeater: Repeater, values: Parameters, clock: Clock) -> None:
-        self._repeater, self._values, self._clock = repeater, values, clock
-
-    async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        return await ask_within(self._ask, request, self._values.timeout, self._clock)
-
-    async def _ask(self, request: InferenceRequest) -> InferenceResponse:
-        return await self._repeater.ask(request, self._values.retries)
+def _primary(answer: InferenceResponse, part: Predictor, context: Context) -> Array:
+    """The primary output of an answer: the only one, unless the part was asked before its metadata was known."""
+    if len(answer.outputs) == 1:
+        return next(iter(answer.outputs.values()))
+    return answer.outputs[(answer.described or part.describe(context)).primary_output]

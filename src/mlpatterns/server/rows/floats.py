@@ -60,6 +60,8 @@ class FloatRows:
     def _one(self, row: Any) -> Array:
         if len(row) != self.width:
             self._check_width(row, 0)
+        if len(row) > self.max_elements:
+            raise self._too_many()
         most = self.most
         for value in [number for number in row if number is not None] if self.missing else row:
             if not -most <= value <= most:
@@ -67,9 +69,9 @@ class FloatRows:
         return np.array((row,), dtype=self.dtype)
 
     def _many(self, rows: list[Any]) -> Array:
-        if len(rows) * max(1, self.width) > self.max_elements:
-            raise TooLarge(f"data holds more than {self.max_elements} numbers")
         width = self.width if self.width >= 0 else len(rows[0])
+        if len(rows) * max(1, width) > self.max_elements:
+            raise self._too_many()
         if set(map(len, rows)) != {width}:
             for number, row in enumerate(rows):
                 if len(row) != width:
@@ -78,6 +80,9 @@ class FloatRows:
         if exact.size and largest(exact) > self.most:
             raise InvalidInput(f"data holds a number that does not fit a {self.dtype}")
         return exact.astype(self.dtype, copy=False)
+
+    def _too_many(self) -> TooLarge:
+        return TooLarge(f"data holds more than {self.max_elements} numbers")
 
     def _check_width(self, row: list[float], number: int, width: int | None = None) -> None:
         width = self.width if width is None else width
