@@ -113,8 +113,7 @@ def _pip() -> str:
 
 
 def _installed() -> list[str]:
-    """Pins of all packages that were installed from an index, so that the image has the versions that were tested here.
-    """
+    """Pins of all packages that were installed from an index, so that the image has the versions tested here."""
     found = {normalized_name(each.name): each for each in importlib.metadata.distributions()}
     indexed = {name: each for name, each in found.items() if each.read_text("direct_url.json") is None}
     return [f"{name}=={each.version}" for name, each in sorted(indexed.items()) if name != "mlpatterns"]
