@@ -25,7 +25,7 @@ PATIENCE = 60.0  # seconds for one test; only a broken test takes that long
 
 
 class Bench:
-    """A running HotSwap, with a clock that stands still between two looks."""
+    """A running HotSwap, whose clock advances only when the test advances it."""
 
     def __init__(self, swap: HotSwap, clock: FakeClock, runtime: AppRuntime) -> None:
         self.swap, self.clock, self.runtime = swap, clock, runtime
