@@ -1,1 +1,1 @@
-"""What the project claims of its speed, measured: one script a claim. `python -m benchmarks` runs them all."""
+"""Measures the project's claims about its speed, with one script per claim. `python -m benchmarks` runs all of them."""

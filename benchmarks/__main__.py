@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …] [--quick] [--out FOLDER]`: run them, print them, write RESULTS.md."""
+"""`python -m benchmarks [NAME …] [--quick] [--out FOLDER]`: runs benchmarks, prints the results, writes RESULTS.md."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a process weighs while it predicts batches of all sizes: `arena_child MODEL ARENA PREDICTIONS AT_ONCE`.
+"""Measures the memory of a process that predicts batches of all sizes: `arena_child MODEL ARENA PREDICTIONS AT_ONCE`.
 
-It prints JSON: megabytes of resident memory before, at most and after, seconds of CPU for a prediction, and seconds of
-one row alone.
+It prints JSON: the resident memory before, at most and after, in megabytes; the CPU time of a prediction, and the time
+of a single row, in seconds.
 """
 
 from __future__ import annotations

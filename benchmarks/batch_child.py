@@ -1,7 +1,8 @@
-"""One way to predict a whole table or file, in a process of its own: `batch_child WAY KIND SOURCE SINK MODEL`.
+"""Predicts a complete table or file in one way, in a separate process: `batch_child WAY KIND SOURCE SINK MODEL`.
 
-The hand-written loops are what an engineer writes in an afternoon: read some rows, run ONNX Runtime, write them. They
-take no note of how far they are, so what is killed begins again; they write in one transaction at the end.
+The hand-written loops are what an engineer writes in an afternoon: read some rows, run ONNX Runtime, write the results.
+They do not record their progress, so a killed loop starts again from the beginning. They commit one transaction at the
+end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Load over gRPC, from a process of its own: what `wrk.py` is for HTTP."""
+"""Generates load over gRPC in a separate process, as `wrk.py` does over HTTP."""
 
 from __future__ import annotations
 

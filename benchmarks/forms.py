@@ -1,4 +1,4 @@
-"""The forms in which each peer may be served: where its guide leaves a choice, all are tried and the fastest counts."""
+"""The forms in which each peer can be served. If its guide leaves a choice, all are tried and the fastest counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection that calls one method of gRPC over and over, in frames of HTTP/2 that it writes itself."""
+"""A connection that calls one gRPC method repeatedly, and writes the HTTP/2 frames itself."""
 
 from __future__ import annotations
 

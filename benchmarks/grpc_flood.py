@@ -1,7 +1,8 @@
-"""One flood of HTTP/2 frames: `python -m benchmarks.grpc_flood NAME PORT SECONDS CONNECTIONS MESSAGE` on this machine.
+"""Sends one flood of HTTP/2 frames to a port of this machine.
 
-Every connection opens with a right greeting, sends what `FLOODS[NAME]` makes, and opens again when the server
-closes it. A flood is bounded: by its seconds, and by the connections that it may open. The last line is a Tally.
+`python -m benchmarks.grpc_flood NAME PORT SECONDS CONNECTIONS MESSAGE`: each connection starts with a valid HTTP/2
+preface if the flood needs one, sends the frames of `FLOODS[NAME]`, and is opened again when the server closes it. The
+duration and the number of connections of a flood are bounded. The last line of the output is a Tally.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Two clients that ask as they should: one over gRPC, one over HTTP. Each keeps its connection, and opens another one
-when that breaks."""
+"""Two well-behaved clients, one over gRPC and one over HTTP. Each keeps its connection, and opens a new one when it
+breaks."""
 
 from __future__ import annotations
 

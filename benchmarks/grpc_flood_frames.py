@@ -1,4 +1,4 @@
-"""The frames that floods of HTTP/2 are made of: what each sends on one connection."""
+"""The HTTP/2 frames that each kind of flood sends on one connection."""
 
 from __future__ import annotations
 

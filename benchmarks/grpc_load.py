@@ -1,7 +1,9 @@
-"""Load over gRPC: `python -m benchmarks.grpc_load PORT METHOD FILE SECONDS` calls the method with the file's bytes.
+"""Generates load over gRPC: `python -m benchmarks.grpc_load PORT METHOD FILE SECONDS` calls the method with the file's
+bytes.
 
-A closed loop, as wrk's: 4 connections with 4 calls in flight on each. It writes frames of HTTP/2 itself, because the
-Python client of gRPC spends more on a call than a server does, and would be what is measured. The last line is a Shot.
+It is a closed loop like wrk: 4 connections with 4 calls in flight on each. It writes the HTTP/2 frames itself: the
+Python client of gRPC needs more time per call than a server, so that the client would be measured. The last line of the
+output is a Shot.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the comparisons with other servers have in common: who can take part, in which form, and what came of it."""
+"""Code shared by the comparisons with other servers: the peers that can be measured, their forms, and the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that take a known time: products of matrices, as many as the time needs on one thread of this machine."""
+"""Models with a known prediction time: as many matrix products as take this time on one thread of this machine."""
 
 from __future__ import annotations
 

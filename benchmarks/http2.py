@@ -1,4 +1,4 @@
-"""The few frames of HTTP/2 that a gRPC client needs, as bytes: no header is ever decoded, so an answer costs little."""
+"""The few HTTP/2 frames that a gRPC client needs, as bytes. It never decodes headers, so an answer costs little."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Messages of the Open Inference Protocol over gRPC, written by hand: neither side's own code makes what it is asked.
+"""Hand-written messages of the Open Inference Protocol over gRPC, so that requests do not depend on the code of any
+measured server.
 
-Protobuf's wire format: a field is its number and kind, then a length, then bytes; numbers are seven bits a byte.
+In Protobuf's wire format, a field is its number and type, then a length, then bytes; numbers have seven bits per byte.
 """
 
 from __future__ import annotations

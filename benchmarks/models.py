@@ -1,4 +1,4 @@
-"""The models that are served: iris' classifier, a tiny one that costs almost nothing, and one that changes nothing."""
+"""The served models: a classifier of iris, a tiny model that costs almost nothing, and one that returns its input."""
 
 from __future__ import annotations
 

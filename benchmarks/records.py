@@ -1,4 +1,4 @@
-"""What a benchmark is asked and what it gives: a Plan in, a Report out."""
+"""The input of a benchmark, a Plan, and its result, a Report."""
 
 from __future__ import annotations
 

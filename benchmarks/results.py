@@ -1,4 +1,4 @@
-"""RESULTS.md and results.json: each benchmark's last run, kept until it is run again."""
+"""Writes RESULTS.md and results.json: the last run of each benchmark, which is kept until its next run."""
 
 from __future__ import annotations
 

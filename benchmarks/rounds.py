@@ -1,6 +1,6 @@
-"""Rounds: every server under the same load in turn, so that what disturbs the machine disturbs all of them.
+"""Measures in rounds: every server in turn gets the same load, so that disturbances of the machine affect all of them.
 
-The order is rotated from round to round, the first round is dropped, and ratios are taken within a round.
+The order is rotated from round to round. The first round is dropped, and ratios are computed within a round.
 """
 
 from __future__ import annotations

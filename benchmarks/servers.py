@@ -1,4 +1,4 @@
-"""Servers as processes of their own on free ports of this machine, ended by their process id."""
+"""Starts servers as separate processes on free ports of this machine, and ends them by their process id."""
 
 from __future__ import annotations
 

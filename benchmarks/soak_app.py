@@ -1,4 +1,4 @@
-"""What the soak serves beside `up`, with gRPC: a model that is swapped, shadowed by a candidate that is dead."""
+"""The app that the soak serves beside `up`, with gRPC: a swapped model with a shadow candidate that never answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traffic of the soak: what is asked of each system, how often, and what must come back."""
+"""The traffic of the soak: the requests to each system, their rate, and the expected answers."""
 
 from __future__ import annotations
 

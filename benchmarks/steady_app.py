@@ -1,4 +1,4 @@
-"""An ASGI app that answers every request after the same time: what a load generator is measured against."""
+"""An ASGI app that answers every request after the same time, for measurements of load generators."""
 
 from __future__ import annotations
 

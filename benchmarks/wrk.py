@@ -1,4 +1,4 @@
-"""Load by wrk: one thread, keep-alive connections that each ask again as soon as they are answered (a closed loop)."""
+"""Load by wrk: one thread, and keep-alive connections that each send a request after each answer (a closed loop)."""
 
 from __future__ import annotations
 

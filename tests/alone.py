@@ -1,5 +1,5 @@
-"""How tests that measure time run beside no other: as one group, for which the scheduler of pytest-xdist waits until
-one process is left."""
+"""Runs tests that measure time without other tests in parallel: they form one group, which the scheduler of
+pytest-xdist starts when all other tests have ended."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from xdist.workermanage import WorkerController
 
 __all__ = ["ALONE", "AloneAtTheEnd"]
 
-ALONE = "alone"  # the group
+ALONE = "alone"  # the name of the group
 
 
 class AloneAtTheEnd(LoadGroupScheduling):
-    """Hands the group ALONE, the last in the queue, to the last process, when all others have ended."""
+    """Assigns the group ALONE, the last in the queue, to the last process when all other processes have ended."""
 
     def _reschedule(self, node: WorkerController) -> None:
         if list(self.workqueue) == [ALONE]:
             others = [each for each in self.nodes if each is not node]
             if any(not each.shutting_down for each in others):
-                node.shutdown()  # after what it still has
+                node.shutdown()  # after the tests that it still has
             if others:
                 return
         super()._reschedule(node)

@@ -1,4 +1,4 @@
-"""Certificates that a test makes for itself."""
+"""Self-signed certificates for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["self_signed"]
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """(certificate, key) in PEM, for 127.0.0.1."""
+    """Writes a certificate for 127.0.0.1 and its key as PEM files; returns both paths."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
          "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"],

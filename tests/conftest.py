@@ -1,9 +1,9 @@
-"""How tests share the processes that run them, in which order they come, and the S3 that they share in each process.
+"""The distribution of tests among processes, their order, and the S3 server that the tests of a process share.
 
-Each file runs in one process, and so do all tests that need one installed wheel, or one server of MLflow; only a file
-of very many tests is cut into parts. Fast tests come first, so that a mistake shows early. After them come the longest
-files and those with the most slow tests, so that no process is left with one of these at the end; and last of all,
-beside nothing else, the tests marked `alone`.
+The tests of a file run in one process, and so do all tests that need the installed wheel, or the MLflow server. Only a
+file with very many tests is split. Fast tests run first, so that a mistake shows early. Then follow the longest files
+and those with the most slow tests, so that none of these is left to one process at the end. The tests marked `alone`
+run last, without other tests in parallel.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from alone import ALONE, AloneAtTheEnd
 if TYPE_CHECKING:
     from s3_server import S3Server
 
-DEAR = ("installed", "mlflow_uri")  # fixtures that take up to a minute to make: once is enough
+DEAR = ("installed", "mlflow_uri")  # fixtures whose setup takes up to a minute, so that it should run once
 FAST = ("tests/unit/", "tests/contracts/", "tests/fuzz/")
-# Of many tests that are not marked slow (`make chaos` is of faults), but together take minutes.
+# Files with many tests that are not marked slow, but take minutes together.
 LONG = ("tests/integration/test_benchmarks.py", "tests/integration/test_cli.py")
-PART = 700  # tests of one file that run in one process; only the laws of all pairs of pieces are more
+PART = 700  # the most tests of one file that run in one process; only the tests of all pairs of pieces exceed it
 
-# How long an example takes says how busy the machine is: no test may fail for that.
+# The time of an example depends on the load of the machine, so no test may fail because of it.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
 
 def pytest_configure() -> None:
-    """A shell's job in the background ignores SIGINT, and so would all that it starts: Ctrl-C is tested too."""
+    """Restores SIGINT for tests of Ctrl-C: background jobs of a shell ignore it, and so would their children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the marks at the same moment
+@pytest.hookimpl(tryfirst=True)  # before the hook of xdist, which reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     found, slow = Counter[str](), Counter[str]()
     groups = dict[pytest.Item, str]()
@@ -61,23 +61,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def named_group(item: pytest.Item) -> str | None:
-    """The group of a test that shares more than its file, or nothing."""
+    """The group of a test that is marked `alone` or uses an expensive fixture; None for other tests."""
     if item.get_closest_marker("alone"):
         return ALONE
     return next((name for name in DEAR if name in getattr(item, "fixturenames", ())), None)
 
 
-@pytest.hookimpl(optionalhook=True)  # where xdist is not used there is no scheduler
+@pytest.hookimpl(optionalhook=True)  # the hook exists only if xdist is used
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> AloneAtTheEnd | None:
     if config.getoption("dist") != "loadgroup":
         return None
-    config.option.loadscopereorder = False  # the order is ours
+    config.option.loadscopereorder = False  # xdist must not change the order above
     return AloneAtTheEnd(config, log)
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """A server that all tests of a process share: leave it running."""
+    """A server that all tests of a process share. A test must not stop it."""
     from s3_server import s3_server
 
     with s3_server() as server:
@@ -86,7 +86,7 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3_bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty bucket; the environment says how to reach it."""
+    """The URL of an empty bucket; environment variables contain the endpoint and credentials."""
     for name, value in s3.environ.items():
         monkeypatch.setenv(name, value)
     return f"s3://{s3.bucket()}"

@@ -1,4 +1,4 @@
-"""What tests of several rooms need of the core: a caller, what was noted, and one document of a ControlStore."""
+"""Helpers for tests of several packages: a caller, the notes of a context, a document of a ControlStore, a runtime."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ async def read(store: ControlStore, key: str) -> Document[Any] | None:
 
 
 def runtime_of(app: AppRuntime, name: str = "piece") -> Runtime:
-    """The runtime that a piece at the path `name` is handed."""
+    """The runtime that a piece at the path `name` gets."""
     return PieceRuntime(app, BasePredictor(name), name)

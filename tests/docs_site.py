@@ -1,4 +1,4 @@
-"""The site of the documents, as `make docs` builds it."""
+"""The documentation site, built as by `make docs`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def build_site(folder: Path) -> Path:
-    """Builds the site strictly into `folder`; skips the test by name where MkDocs is not installed."""
+    """Builds the site in strict mode into `folder`; skips the test if MkDocs is not installed."""
     if find_spec("mkdocs") is None or find_spec("material") is None:
         unreachable("MkDocs", "it is not installed: pip install 'mlpatterns[docs]'")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]

@@ -1,6 +1,6 @@
-"""Packages of extras that the development environment does not hold, because they are large.
+"""Packages of extras that the development environment does not contain, because they are large.
 
-One that is not installed skips its tests by name, but where CI is set it fails them: there it was promised.
+If a package is not installed, its tests are skipped. If CI is set, they fail, because CI must install the package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["need"]
 
 
 def need(module: str, extra: str) -> None:
-    """Skips the tests of the calling module, or fails them where CI promises the package."""
+    """Skips the tests of the calling module if `module` is not installed; fails them if CI must install it."""
     if find_spec(module) is not None:
         return
     message = f"{module} is not installed: pip install 'mlpatterns[{extra}]'"

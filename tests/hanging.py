@@ -1,4 +1,4 @@
-"""Servers that accept connections and do not answer as they should, and files that never end."""
+"""Servers that accept connections but answer too slowly or never, and files that never end."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ __all__ = ["endless_files", "hanging", "trickling"]
 
 @contextmanager
 def hanging() -> Iterator[int]:
-    """Its port. The system accepts on its behalf, as it does for a process that is stopped."""
+    """The port of a server that never answers. The operating system accepts connections for it, as for a stopped
+    process."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         yield server.getsockname()[1]
 
 
 @contextmanager
 def trickling(size: int, pauses: Iterator[float]) -> Iterator[int]:
-    """The port of an HTTP server whose every answer has `size` bytes: one after each pause, and none after the last."""
+    """The port of an HTTP server that announces `size` bytes in each answer and sends one byte after each pause; after
+    the last pause it sends no more."""
     fields = ("content-length: {size}", "last-modified: Wed, 21 Oct 2015 07:28:00 GMT", 'etag: "x"')
     head = "\r\n".join(("HTTP/1.1 200 OK", *fields, "", "")).format(size=size)
     kept = list[socket.socket]()
@@ -51,7 +53,7 @@ def trickling(size: int, pauses: Iterator[float]) -> Iterator[int]:
 
 
 def endless_files(monkeypatch: pytest.MonkeyPatch) -> Event:
-    """Lets every file in S3 but a manifest come without end; returns what is set when the first has begun."""
+    """Makes every file in S3 except manifests endless; returns an event that is set when the first such read begins."""
     began, chunks = Event(), S3Objects.chunks
 
     def endless(store: S3Objects, key: str, most: int) -> Iterator[bytes]:

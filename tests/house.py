@@ -1,4 +1,5 @@
-"""What the source says of its own structure: rooms and their floors, imports, lengths, names that are reached."""
+"""Reads the structure of the source: rooms (the top-level modules and packages) and their floors (the layers, 0 at the
+top), imports, functions and classes, and accessed names."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ import mlpatterns
 
 SOURCE = Path(mlpatterns.__file__).parent
 CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
-FACES = {"__init__", "__main__"}  # they hand names on
+FACES = {"__init__", "__main__"}  # they only re-export names
 BY_NAME = {"getattr", "hasattr", "setattr"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Import(NamedTuple):
-    """One imported name: `module` as it is written, and the line where it stands."""
+    """One imported name: `module` as in the source, and the line of the import."""
 
     module: str
     name: str
@@ -46,12 +47,12 @@ class SourceFile:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """Its whole syntax tree."""
+        """All nodes of its syntax tree."""
         return list(ast.walk(ast.parse(self.text)))
 
     @cached_property
     def imports(self) -> list[Import]:
-        """Every import of this package, those inside of functions and for types too."""
+        """All imports from this package, including those inside functions and those for type checkers."""
         found: list[Import] = []
         for node in self.nodes:
             if isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
@@ -100,7 +101,7 @@ def floors() -> dict[str, int]:
 
 
 def room_of(module: str) -> str:
-    """The room of a module of the package; nothing for the package itself."""
+    """The room of a module of the package; empty for the package itself."""
     return module.partition(".")[2].partition(".")[0]
 
 
@@ -109,7 +110,7 @@ def private(name: str) -> bool:
 
 
 def private_names_of_others(file: SourceFile) -> Iterator[str]:
-    """The private names that a file takes from another room: imported, or reached through an object."""
+    """The private names that a file imports from another room or accesses as attributes of another object."""
     for each in file.imports:
         if private(each.name) and room_of(each.module) != file.room:
             yield f"{file.path} imports {each.name}"
@@ -119,14 +120,14 @@ def private_names_of_others(file: SourceFile) -> Iterator[str]:
 
 
 def _own(value: ast.expr) -> bool:
-    """Whether it is the object itself, its class, or the class that it derives from."""
+    """Whether the expression is `self`, `cls` or a call of `super`."""
     if isinstance(value, ast.Call):
         return isinstance(value.func, ast.Name) and value.func.id == "super"
     return isinstance(value, ast.Name) and value.id in ("self", "cls")
 
 
 def inherited_private_names(file: SourceFile) -> Iterator[str]:
-    """The private methods that a class takes or replaces of a base class in another room."""
+    """The private methods of a base class in another room that a class uses or overrides."""
     for kind in file.classes:
         theirs = {name for room, names in _bases(file, kind) for name in names if room != file.room}
         used = {node.attr for node in ast.walk(kind) if isinstance(node, ast.Attribute) and _own(node.value)}
@@ -135,7 +136,7 @@ def inherited_private_names(file: SourceFile) -> Iterator[str]:
 
 
 def _bases(file: SourceFile, kind: ast.ClassDef) -> Iterator[tuple[str, set[str]]]:
-    """The room of each base class of ours, and its private methods."""
+    """The room and the private methods of each base class that this package defines."""
     modules = _modules()
     known = {each.name: each.module for each in file.imports} | {each.name: file.module for each in file.classes}
     for base in kind.bases:
@@ -153,7 +154,7 @@ def _bases(file: SourceFile, kind: ast.ClassDef) -> Iterator[tuple[str, set[str]
 
 
 def attributes_by_name(file: SourceFile) -> Iterator[str]:
-    """The names that a file gives to getattr, hasattr or setattr as constants."""
+    """The names that a file passes to getattr, hasattr or setattr as constants."""
     for node in file.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BY_NAME:
             match node.args:

@@ -1,6 +1,6 @@
-"""Debian's buildah with a storage of its own, and the base that `.ci/image-base` makes; no daemon, no registry.
+"""Debian's buildah with a separate storage, and the base image that `.ci/image-base` makes; no daemon, no registry.
 
-Where one of them is missing the tests that need it are skipped by name, but where CI is set they fail.
+If one of them is missing, the tests that need it are skipped. If CI is set, they fail.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["BASE", "Buildah", "buildah"]
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAR = Path(__file__).parents[1] / ".image-base" / f"base-{VERSION}.tar"
 BASE = f"localhost/base:{VERSION}"
-MEMORY, ENOUGH = Path("/dev/shm"), 8 << 30  # bytes: this storage keeps every layer whole, which a disk feels
+MEMORY, ENOUGH = Path("/dev/shm"), 8 << 30  # bytes; in memory, since the storage copies every layer in full
 PATIENCE = 300.0
 
 
 class Buildah(Struct, frozen=True):
-    """Its commands, in an environment that names the storage."""
+    """Runs buildah in an environment that selects the storage."""
 
     environ: Mapping[str, str]
 
     def run(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """One command of buildah to its end."""
+        """Runs one command of buildah and waits for its end."""
         done = subprocess.run(
             ["buildah", *map(str, words)],
             env=dict(self.environ),
@@ -47,19 +47,19 @@ class Buildah(Struct, frozen=True):
         return done
 
     def configuration(self, image: str) -> dict[str, Any]:
-        """What an image says of itself, in Docker's words."""
+        """The configuration of an image, in Docker's format."""
         found = msgspec.json.decode(self.run("inspect", "--type", "image", image).stdout)["Docker"]["config"]
         return msgspec.convert(found, dict[str, Any])
 
     def layers(self, image: str) -> list[str]:
-        """The digests of its layers, the base's first."""
+        """The digests of an image's layers, those of the base first."""
         manifest = self.run("inspect", "--type", "image", "--format", "{{.Manifest}}", image).stdout
         return [layer["digest"] for layer in msgspec.json.decode(manifest)["layers"]]
 
 
 @contextmanager
 def buildah() -> Iterator[Buildah]:
-    """Buildah with BASE and nothing else in its storage, which is gone afterwards."""
+    """Buildah with a temporary storage that contains only BASE."""
     for what, there in (("buildah", shutil.which("buildah")), (str(TAR), TAR.is_file())):
         if not there:
             missing(f"{what} is not here; .ci/prepare installs buildah and makes the base")
@@ -83,7 +83,7 @@ def buildah() -> Iterator[Buildah]:
 
 
 def missing(message: str) -> None:
-    """Skips the test, or fails it where CI promises what is missing."""
+    """Skips the test, or fails it if CI is set."""
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -1,4 +1,4 @@
-"""Servers of asyncio whose answers, pauses and capacity are known, in the loop of the test."""
+"""asyncio servers with known answers, pauses and capacity, in the event loop of the test."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class _Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def server(answer: Answering = always_ok, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """The URL of a server that answers each request with the bytes that `answer` gives for it; empty bytes, or bytes
-    that say so, end the connection."""
+    """The URL of a server that sends the bytes that `answer` returns for each request. It closes the connection after
+    empty bytes or a ``Connection: close`` header."""
     tasks: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(lambda: _Connection(answer, tasks), "127.0.0.1", 0, ssl=tls, backlog=1024)

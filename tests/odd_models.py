@@ -1,4 +1,4 @@
-"""Models that are unlike the usual rows of floats, each as a function from the file to write to its labels, if any."""
+"""Models with unusual inputs or outputs. Each function writes a model to a file and returns its labels, if any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Sides = Mapping[str, tuple[int, Sequence[Any]]]
 
 
 def save(path: Path, nodes: Sequence[Any], inputs: Sides, outputs: Sides, *constants: Any) -> None:
-    """Writes a model; a side is tensors by name, each (element type, shape)."""
+    """Writes a model; `inputs` and `outputs` are tensors by name, each (element type, shape)."""
     sides = [
         [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in side.items()]
         for side in (inputs, outputs)
@@ -28,7 +28,7 @@ def save(path: Path, nodes: Sequence[Any], inputs: Sides, outputs: Sides, *const
 
 
 def texts(path: Path) -> tuple[str, ...]:
-    """`word` -> `scores` of two classes, which are not the first output, and the word that it took it for."""
+    """`word` -> `taken`, the word that it recognised, and `scores` of two classes, which are not the first output."""
     nodes = [
         helper.make_node("LabelEncoder", ["word"], ["score"], domain="ai.onnx.ml",
                          keys_strings=["apple", "carrot"], values_floats=[0.9, 0.2], default_float=0.5),
@@ -43,7 +43,7 @@ def texts(path: Path) -> tuple[str, ...]:
 
 
 def picture(path: Path) -> tuple[str, ...]:
-    """One picture at a time, of three colours: the mean of each."""
+    """One picture with three colours per request -> the mean of each colour."""
     nodes = [helper.make_node("GlobalAveragePool", ["pixels"], ["means"]),
              helper.make_node("Flatten", ["means"], ["colours"])]  # fmt: skip
     save(path, nodes, {"pixels": (T.FLOAT, [1, 3, 8, 8])}, {"colours": (T.FLOAT, [1, 3])})
@@ -51,14 +51,14 @@ def picture(path: Path) -> tuple[str, ...]:
 
 
 def large_picture(path: Path) -> tuple[str, ...]:
-    """More numbers than anybody wants to read."""
+    """Pictures with more numbers than a document can show."""
     nodes = [helper.make_node("GlobalAveragePool", ["pixels"], ["means"])]
     save(path, nodes, {"pixels": (T.FLOAT, ["n", 3, 64, 64])}, {"means": (T.FLOAT, ["n", 3, 1, 1])})
     return ()
 
 
 def two_inputs(path: Path) -> tuple[str, ...]:
-    """Which the simple API cannot send."""
+    """Two inputs, which the simple API cannot send."""
     nodes = [helper.make_node("Where", ["flags", "counts", "counts"], ["chosen"]),
              helper.make_node("Cast", ["chosen"], ["half"], to=T.FLOAT16)]  # fmt: skip
     inputs = {"counts": (T.INT32, ["n", 2]), "flags": (T.BOOL, ["n", 1])}
@@ -67,7 +67,7 @@ def two_inputs(path: Path) -> tuple[str, ...]:
 
 
 def integers(path: Path) -> tuple[str, ...]:
-    """A cube in, one number a row out."""
+    """Integers [n, 3, 2] -> one integer per row."""
     nodes = [helper.make_node("ReduceSum", ["cube", "axes"], ["sums"], keepdims=0)]
     axes = helper.make_tensor("axes", T.INT64, [2], [1, 2])
     save(path, nodes, {"cube": (T.INT64, ["n", 3, 2])}, {"sums": (T.INT64, ["n"])}, axes)
@@ -75,39 +75,39 @@ def integers(path: Path) -> tuple[str, ...]:
 
 
 def scalar(path: Path) -> tuple[str, ...]:
-    """No rows at all."""
+    """A scalar input and output, without rows."""
     save(path, [helper.make_node("Add", ["x", "x"], ["y"])], {"x": (T.DOUBLE, [])}, {"y": (T.DOUBLE, [])})
     return ()
 
 
 def vector(path: Path) -> tuple[str, ...]:
-    """Four bytes, which are no rows."""
+    """Exactly four bytes, whose axis is not a batch."""
     save(path, [helper.make_node("Identity", ["x"], ["y"])], {"x": (T.UINT8, [4])}, {"y": (T.UINT8, [4])})
     return ()
 
 
 def sequence(path: Path) -> tuple[str, ...]:
-    """Its first axis varies and is no batch: every element of the answer depends on all."""
+    """A variable first axis that is not a batch: each element of the answer depends on all elements."""
     nodes = [helper.make_node("ReduceSum", ["x"], ["sum"]), helper.make_node("Add", ["x", "sum"], ["y"])]
     save(path, nodes, {"x": (T.FLOAT, ["n", 2])}, {"y": (T.FLOAT, ["n", 2])})
     return ()
 
 
 def logarithm(path: Path) -> tuple[str, ...]:
-    """Infinite for the zeros that are tried first."""
+    """Infinite for zeros, which are the first sample that is tried."""
     save(path, [helper.make_node("Log", ["x"], ["y"])], {"x": (T.FLOAT, ["n", 2])}, {"y": (T.FLOAT, ["n", 2])})
     return ()
 
 
 def columns_of_texts(path: Path) -> tuple[str, ...]:
-    """Two texts a row, which the simple API cannot send."""
+    """Two texts per row, which the simple API cannot send."""
     nodes = [helper.make_node("Identity", ["words"], ["same"])]
     save(path, nodes, {"words": (T.STRING, ["n", 2])}, {"same": (T.STRING, ["n", 2])})
     return ()
 
 
 def no_number(path: Path) -> tuple[str, ...]:
-    """Whatever it is asked, the answer is no number."""
+    """NaN for every input."""
     never = helper.make_tensor("never", T.FLOAT, [1], [float("nan")])
     nodes = [helper.make_node("Add", ["x", "never"], ["y"])]
     save(path, nodes, {"x": (T.FLOAT, ["n", 2])}, {"y": (T.FLOAT, ["n", 2])}, never)

@@ -1,4 +1,4 @@
-"""Small ONNX graphs made by hand, as the converters of classifiers write them: with ZipMap, tables of classes."""
+"""Small hand-made ONNX graphs like those of classifier converters: with ZipMap and lists of classes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def made(
     domains: Sequence[str] = ("", ML),
     properties: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The bytes of a model; a side is by name (element type, shape), the shape None where it declares none, or what
-    `maps` gives."""
+    """The bytes of a model. `inputs` and `outputs` are by name (element type, shape), where a shape of None is left
+    undeclared, or a result of `maps`."""
     sides = [
         [value if isinstance(value, ValueInfoProto) else helper.make_tensor_value_info(name, *value)
          for name, value in side.items()]
@@ -60,7 +60,7 @@ def argmax(source: str, target: str) -> Any:
 
 
 def classifier(classes: Sequence[Any], *, zipped: bool = True) -> bytes:
-    """`x` of two columns -> `label` and `scores`, by a LinearClassifier, as skl2onnx writes one."""
+    """`x` with two columns -> `label` and `scores`, by a LinearClassifier as written by skl2onnx."""
     names: dict[str, Any] = {
         "classlabels_strings" if isinstance(classes[0], str) else "classlabels_ints": list(classes)
     }

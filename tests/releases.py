@@ -1,4 +1,4 @@
-"""A model whose version `n` multiplies by a number of its own, in a registry: what a HotSwap follows."""
+"""A registry with versions of a model for a HotSwap; each version multiplies its input by another factor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def graph(factor: float) -> bytes:
 
 
 class Releases:
-    """A registry in `home` or at `url`, and what trainers and operators do to it; `artifacts` as the setting."""
+    """A registry in `home` or at `url`, with the actions of trainers and operators. `artifacts` is the setting of that
+    name."""
 
     def __init__(self, home: Path, url: str | None = None, artifacts: str | None = None) -> None:
         self.home = home
@@ -49,7 +50,7 @@ class Releases:
         labels: tuple[str, ...] = (),
         golden: Golden | Literal["none"] | None = None,
     ) -> RegisteredVersion:
-        """Registers the next version; unless `golden` says otherwise it has the right golden set."""
+        """Registers the next version. By default it has a correct golden set; with ``"none"`` it has none."""
         content = graph(factor) if content is None else content
         inputs, outputs = (TensorSpec("x", "FP32", (-1, 1)),), (TensorSpec("y", "FP32", (-1, 1)),)
         sample = {"x": np.ones((1, 1), np.float32)}
@@ -59,7 +60,8 @@ class Releases:
         if golden != "none":
             files[GOLDEN] = golden.dump()
         entry = Registration(NAME, files)
-        return register(entry, self.settings, promote=promote, force=True)  # a HotSwap shall see what nobody checked
+        # Without checks, because the HotSwap under test must also get invalid versions.
+        return register(entry, self.settings, promote=promote, force=True)
 
     def point(self, number: int, alias: str = "champion") -> None:
         """Moves an alias."""

@@ -1,4 +1,4 @@
-"""Models of rows that differ in what a release must not change: how many columns, what they answer."""
+"""Models of rows that differ in properties that a release must preserve: the number of columns, the answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["length", "noise", "weighted"]
 
 
 def weighted(path: Path, columns: int = 3, weight: float = 1.0) -> Path:
-    """`x` [n, columns] -> `scores` [n, 2]: the sum of the row by the weight, and that by two."""
+    """`x` [n, columns] -> `scores` [n, 2]: the sum of the row times the weight, and twice that."""
     weights = np.full((columns, 2), weight, np.float32) * np.array([1, 2], np.float32)
     nodes = [helper.make_node("MatMul", ["x", "w"], ["scores"])]
     sides = {"x": (T.FLOAT, ["n", columns])}, {"scores": (T.FLOAT, ["n", 2])}
@@ -23,7 +23,7 @@ def weighted(path: Path, columns: int = 3, weight: float = 1.0) -> Path:
 
 
 def length(path: Path) -> Path:
-    """`x` [n, 2] -> `y`: each row divided by its length; zeros have none, so their answer is NaN."""
+    """`x` [n, 2] -> `y`: each row divided by its length; the answer for zeros is NaN."""
     nodes = [
         helper.make_node("ReduceL2", ["x"], ["l"], axes=[1], keepdims=1),
         helper.make_node("Div", ["x", "l"], ["y"]),
@@ -33,7 +33,7 @@ def length(path: Path) -> Path:
 
 
 def noise(path: Path) -> Path:
-    """`x` [n, 2] -> `y`: another answer each time."""
+    """`x` [n, 2] -> `y`: random, so that the answer differs each time."""
     nodes = [helper.make_node("RandomNormalLike", ["x"], ["r"]), helper.make_node("Add", ["x", "r"], ["y"])]
     save(path, nodes, {"x": (T.FLOAT, ["n", 2])}, {"y": (T.FLOAT, ["n", 2])})
     return path

@@ -1,4 +1,4 @@
-"""An S3 for tests: moto's server as a process of its own, with a bucket for each test."""
+"""An S3 server for tests: moto's server in a separate process, with a bucket for each test."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mlpatterns.testing import free_port
 
 __all__ = ["S3Server", "s3_server"]
 
-PATIENCE = 30.0  # seconds until it must listen; only a broken one takes that long
+PATIENCE = 30.0  # seconds until it must listen; only a broken server takes that long
 COMMAND = Path(sys.executable).with_name("moto_server")
 SECRET = "not-to-be-shown"
 
 
 class S3Server:
-    """One that runs. `environ` is what a client of it needs."""
+    """A running server. `environ` contains the environment variables for its clients."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -39,14 +39,14 @@ class S3Server:
         }
 
     def bucket(self) -> str:
-        """The name of a new one."""
+        """Creates a bucket and returns its name."""
         name = f"mlpatterns-{uuid4().hex[:12]}"
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{name}", method="PUT")
         urllib.request.urlopen(request, timeout=PATIENCE).close()
         return name
 
     def start(self) -> None:
-        """Starts it anew, with nothing in it."""
+        """Starts an empty server."""
         self._process = subprocess.Popen(
             [COMMAND, "-H", "127.0.0.1", "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -68,7 +68,7 @@ class S3Server:
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
-    """A server that ends with the block."""
+    """A server that is stopped at the end of the block."""
     server = S3Server()
     try:
         yield server

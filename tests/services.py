@@ -1,6 +1,6 @@
-"""Real services for tests: each test gets a schema, database or prefix of its own, which is dropped after it.
+"""Real services for tests. Each test gets a separate schema, database or prefix, which is dropped after the test.
 
-A service that does not answer skips its tests by name, but where CI is set it fails them: there it was promised.
+If a service does not answer, its tests are skipped. If CI is set, they fail, because CI must provide the service.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ URLS = {
 
 
 def unreachable(what: str, why: object) -> None:
-    """Skips the test, or fails it where CI promises the service."""
+    """Skips the test, or fails it if CI must provide the service."""
     message = f"{what} is not reachable: {why}"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
@@ -38,7 +38,7 @@ def unreachable(what: str, why: object) -> None:
 
 @contextmanager
 def database(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of an empty database of that kind."""
+    """The URL of an empty database of the given kind."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'registry.db'}"
         return
@@ -59,7 +59,7 @@ def database(kind: str, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def redis_prefix() -> Iterator[str]:
-    """The URL of a Redis with a prefix that nobody else has; its keys are deleted afterwards."""
+    """The URL of a Redis with a unique prefix; the keys with this prefix are deleted afterwards."""
     from redis import Redis, RedisError
 
     variable, default = URLS["redis"]

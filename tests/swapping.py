@@ -1,4 +1,4 @@
-"""A running HotSwap whose clock a test turns."""
+"""A running HotSwap whose clock the test controls."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from releases import NAME, Releases
 __all__ = ["Bench", "X", "bench", "run"]
 
 X = np.array([[3.0]], np.float32)
-SLICE = 0.3  # seconds of the fake clock: more than it takes until the next look
-PATIENCE = 60.0  # seconds for one test; only a broken one takes that long
+SLICE = 0.3  # seconds of the fake clock, more than the interval between two looks at the registry
+PATIENCE = 60.0  # seconds for one test; only a broken test takes that long
 
 
 class Bench:
-    """A running HotSwap, with a clock that stands still between two looks."""
+    """A running HotSwap, whose clock advances only when the test advances it."""
 
     def __init__(self, swap: HotSwap, clock: FakeClock, runtime: AppRuntime) -> None:
         self.swap, self.clock, self.runtime = swap, clock, runtime
 
     async def looked(self, slices: int = 1) -> None:
-        """After the next look at what should serve, and all that came of it."""
+        """Advances the clock until the HotSwap has checked the registry and finished the resulting work."""
         for _ in range(slices):
             await self.clock.advance(SLICE)
             while self._busy or not self.clock.sleepers:
@@ -39,16 +39,16 @@ class Bench:
 
     @property
     def _busy(self) -> bool:
-        """Whether it looks, loads or is commanded just now, or is about to."""
+        """Whether the HotSwap checks the registry, loads a model or executes a command, or is about to."""
         return self.swap._following().busy
 
     async def answer(self) -> tuple[str, float]:
-        """The version that answered, and what."""
+        """The version that answered, and its answer."""
         response = await self.swap.predict(request({"x": X}))
         return response.model_version, float(response.outputs["y"][0, 0])
 
     async def command(self, name: str, told: Any = None, caller: Caller = CALLER) -> Any:
-        """What an operation answers."""
+        """The result of the command `name`."""
         (found,) = [each for each in self.swap.operations if each.name == name and each.kind == "command"]
         return await found.handler(told, caller)
 

@@ -1,4 +1,4 @@
-"""A home with the models that the patterns serve, each trained once by whichever process comes first."""
+"""A home with the models that the patterns serve; each is trained once, by the first process that needs it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["trained_home"]
 
 
 def trained_home(factory: pytest.TempPathFactory) -> Path:
-    """A home in which every model that a training makes is registered: trained once for all processes of the tests, and
-    copied for each caller, since tests write into it."""
+    """A home in which the models of all trainings are registered. They are trained once for all test processes, and the
+    home is copied for each caller, because tests write to it."""
     base = factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     _train_all(shared)
@@ -38,7 +38,7 @@ def _train_all(shared: Path) -> None:
 
 @contextmanager
 def _locked(file: Path, waiting: bool) -> Iterator[bool]:
-    """Whether the lock is ours; always, if we wait for it."""
+    """Whether this process holds the lock; always true if `waiting`."""
     with file.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if waiting else fcntl.LOCK_EX | fcntl.LOCK_NB)

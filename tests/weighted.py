@@ -1,4 +1,4 @@
-"""Models that keep weights in other files: each answers its input times a factor."""
+"""Models with weights in other files: each multiplies its input by a factor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def weighted(path: Path, factor: float, location: str = "weights.bin", where: Wh
     """Writes `path` and, beside it, the file `location` with the factor.
 
     Args:
-        where: what holds the tensor.
+        where: the part of the model that contains the tensor.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_model(outside(path.parent, location, factor), where).SerializeToString())
@@ -26,7 +26,7 @@ def weighted(path: Path, factor: float, location: str = "weights.bin", where: Wh
 
 
 def outside(folder: Path, location: str, *values: float) -> Any:
-    """The tensor `W`, whose values are in a file from byte 8 on; without values the file is not written."""
+    """The tensor `W`, whose values start at byte 8 of a file. Without values the file is not written."""
     tensor = numpy_helper.from_array(np.array(values or [1.0], np.float32), "W")
     content, tensor.data_location = tensor.raw_data, T.EXTERNAL
     tensor.ClearField("raw_data")

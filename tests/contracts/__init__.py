@@ -1,1 +1,1 @@
-"""Laws that every piece and every store keeps, written once and run on all of them."""
+"""Contract tests: the rules for every piece and every store, written once and run on all of them."""

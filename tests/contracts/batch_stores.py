@@ -1,4 +1,4 @@
-"""What every source and sink of batch runs must do. A backend's test inherits a class and says where its tables are."""
+"""The contract of sources and sinks of batch runs. The test of a backend inherits a class and locates its tables."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def results(first: int, last: int) -> Results:
 
 
 async def written(url: str, rows: int, page: int = 7) -> None:
-    """A table or file of so many rows, whole."""
+    """Writes a complete table or file with `rows` rows."""
     async with opened(BatchSink, url) as sink:
         run = await sink.begin(RUN, KEY, COLUMNS, anew=False)
         for first in range(1, rows + 1, page):
@@ -62,12 +62,12 @@ async def pages(
     found, after = [], None
     while (page := await source.read(columns, after, limit, where)) is not None:
         found.append(page)
-        after = msgspec.json.decode(msgspec.json.encode(page.after))  # as a checkpoint keeps it
+        after = msgspec.json.decode(msgspec.json.encode(page.after))  # as in a checkpoint
     return found
 
 
 def read_rows(found: Sequence[Page]) -> list[tuple[Any, ...]]:
-    """All cells as text, since a file has no numbers."""
+    """All cells as text, because a file has no numbers."""
     return [
         tuple(str(cell) for cell in row)
         for page in found
@@ -81,9 +81,9 @@ def rows_of(first: int, last: int) -> list[tuple[Any, ...]]:
 
 
 class BatchStoreContract:
-    """Inherit it and give `url`, a fixture that names a table or file that is not there yet."""
+    """Inherit it and define `url`, a fixture with the URL of a table or file that does not exist yet."""
 
-    typed = True  # its columns have types
+    typed = True  # whether its columns have types
 
     @pytest.fixture
     def url(self) -> str:
@@ -108,7 +108,7 @@ class BatchStoreContract:
                     25,
                     None,
                     25 + 8,
-                )  # lines, of a file, of which some rows have two
+                )  # the lines of a file, in which some rows have two
                 found = await pages(source, ["score", "label", "count"], limit)
                 assert read_rows(found) == rows_of(1, 25)
                 assert all(len(page.keys) <= limit for page in found)
@@ -156,7 +156,7 @@ class BatchStoreContract:
                 with pytest.raises(Conflict):
                     await other.begin(RUN, KEY, COLUMNS, anew=False)
                 mine = await one.write(mine, results(1, 2))
-                try:  # a table's second run takes over, and the first notices; a file's is refused meanwhile
+                try:  # for a table, a second run takes over and the first gets a Conflict; for a file, it is refused
                     theirs = await other.begin(mine, KEY, COLUMNS, anew=False)
                 except Conflict:
                     theirs = await one.write(mine, results(3, 4))
@@ -194,7 +194,7 @@ class BatchStoreContract:
         run(work())
 
     async def forget(self, url: str) -> None:
-        """Takes the run away and leaves the results."""
+        """Deletes the run and keeps the results."""
         raise NotImplementedError
 
     def test_rows_that_failed_are_told_by_their_keys(self, run: Any, url: str) -> None:
@@ -273,7 +273,7 @@ class BatchStoreContract:
 
 
 class BatchItemsContract(BatchStoreContract):
-    """The same for a database, which may also have a table that is predicted in place."""
+    """The same contract for a database, which may also have a table whose predictions are written into it."""
 
     @pytest.fixture
     def down(self) -> str:

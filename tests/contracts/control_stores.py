@@ -1,4 +1,4 @@
-"""What every backend of a ControlStore must do. A backend's test inherits the class and says how to open one."""
+"""The contract of the backends of a ControlStore. The test of a backend inherits the class and opens the backend."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Work = Callable[[ControlStore], Awaitable[None]]
 
 
 def shown(value: Any) -> str:
-    """A value in a test's name, without an address in memory."""
+    """The name of a value in a test id, without a memory address."""
     return repr(value)[:20].partition(" at ")[0]
 
 
 class ControlStoreContract:
-    """Inherit it and give `url`, a fixture that names a fresh, empty store.
+    """Inherit it and define `url`, a fixture with the URL of a new, empty store.
 
     Attributes:
-        shared: what one process wrote, another finds.
+        shared: whether other processes can read what one process wrote.
     """
 
     shared = True
@@ -256,7 +256,7 @@ class ControlStoreContract:
 
         run(work)
 
-    @pytest.mark.slow  # each change waits until it is on the disk, and half of them begin anew
+    @pytest.mark.slow  # each change waits until it is on disk, and half of them are retried
     def test_many_changes_of_a_shared_document_from_two_processes_lose_none(self, run: Any, url: str) -> None:
         self.needs_sharing()
         control_writer.run_all(url, ["change", "change"])

@@ -1,4 +1,4 @@
-"""A process that uses a ControlStore: `python -m contracts.control_writer URL WORK NUMBER`, and how a test runs it."""
+"""A process that uses a ControlStore: `python -m contracts.control_writer URL WORK NUMBER`; and functions to run it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mlpatterns.stores import control_sqlite, open_store, postgres_session, redi
 
 PATIENCE = 60.0  # seconds for a process to do its work
 WRITERS = 25
-# Of each of two processes, by four tasks: in `make chaos` nearly as many as a store keeps of a document.
+# The changes by each of two processes, in four tasks; in `make chaos` nearly as many as the versions a store keeps.
 CHANGES = 48 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))
 
 
 class Process:
-    """It runs, and prints lines."""
+    """A running process that prints lines."""
 
     def __init__(self, url: str, work: str, number: int) -> None:
         self._process = subprocess.Popen(
@@ -37,17 +37,17 @@ class Process:
         )
 
     def line(self) -> str:
-        """The next line it prints; what it complains about instead, if it ended."""
+        """The next line that it prints; its error output if it has ended."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip() or f"it ended: {self._process.communicate()[1]}"
 
     def end(self) -> None:
-        """Waits for a good end."""
+        """Waits for the process to end, and checks that it succeeded."""
         _, complaint = self._process.communicate(timeout=PATIENCE)
         assert self._process.returncode == 0, complaint
 
     def kill(self) -> None:
-        self._process.kill()  # of one that has ended this is nothing
+        self._process.kill()  # without effect if the process has ended
         self._process.communicate()
 
 
@@ -61,7 +61,7 @@ def started(url: str, work: str, number: int = 0) -> Iterator[Process]:
 
 
 def run_all(url: str, works: Sequence[str]) -> None:
-    """All at once, to their good ends."""
+    """Runs all works in parallel, and checks that all succeeded."""
     processes = [Process(url, work, number) for number, work in enumerate(works)]
     try:
         for process in processes:
@@ -76,7 +76,7 @@ def large(number: int) -> dict[str, Any]:
 
 
 async def count(store: ControlStore, number: int) -> None:
-    """Each of the writers adds one, and begins anew where another was quicker."""
+    """Each writer adds one, and retries after a conflict with another writer."""
 
     async def add(by: str) -> None:
         while True:
@@ -92,7 +92,7 @@ async def count(store: ControlStore, number: int) -> None:
 
 
 async def change(store: ControlStore, number: int) -> None:
-    """Its share of the changes of one shared document, four at once."""
+    """Makes this process's share of the changes to one shared document, in four concurrent tasks."""
     document = await SharedDocuments(store, SystemClock()).add("shared", int, 0, None)
 
     async def some() -> None:
@@ -103,7 +103,7 @@ async def change(store: ControlStore, number: int) -> None:
 
 
 async def watch(store: ControlStore, number: int) -> None:
-    """Prints a value when it is another than before."""
+    """Prints the value of a document each time it has changed."""
     shown = None
     while shown != "new":
         document = await read(store, "seen")
@@ -123,11 +123,11 @@ async def forever(store: ControlStore, number: int) -> None:
 
 
 def say(line: Any) -> None:
-    print(line, flush=True)  # noqa: T201 - what the test reads
+    print(line, flush=True)  # noqa: T201 - the test reads it
 
 
 def be_patient(put: Callable[[object, str, Any], None] = setattr) -> None:
-    """A busy machine may take longer than an operator would wait."""
+    """Raises the timeouts of the stores, because a busy machine may take longer than an operator would wait."""
     put(sqlite_file, "BUSY_MS", 30_000)
     put(control_sqlite, "SECONDS", 40.0)
     put(redis_connection, "ANSWER_SECONDS", 30.0)

@@ -1,4 +1,4 @@
-"""What every backend of a queue must do. A backend's test inherits the class and says how to open one."""
+"""The contract of the backends of a queue. The test of a backend inherits the class and opens the backend."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 class JobStoreContract:
-    """Inherit it and give `url`, a fixture that names a fresh, empty store."""
+    """Inherit it and define `url`, a fixture with the URL of a new, empty store."""
 
     @pytest.fixture
     def url(self) -> str:
@@ -72,7 +72,7 @@ class JobStoreContract:
 
         return run
 
-    # ---- the way of a job ----
+    # ---- the life cycle of a job ----
 
     def test_a_job_is_queued_claimed_and_done(self, run: Any) -> None:
         async def work(server: JobStore, worker: JobStore) -> None:
@@ -127,7 +127,7 @@ class JobStoreContract:
 
         run(work)
 
-    # ---- who asks twice ----
+    # ---- repeated requests ----
 
     def test_the_same_key_is_the_same_job_and_another_body_a_conflict(self, run: Any) -> None:
         async def work(store: JobStore) -> None:
@@ -179,7 +179,7 @@ class JobStoreContract:
 
         run(work)
 
-    # ---- the fence ----
+    # ---- fencing of late workers ----
 
     def test_what_is_said_of_a_job_counts_once(self, run: Any) -> None:
         async def work(store: JobStore) -> None:
@@ -233,7 +233,7 @@ class JobStoreContract:
         async def work(store: JobStore) -> None:
             await store.enqueue("q", job("a"), WIDE)
             (claim,) = await claimed(store, lease=0.5, lost=lost.append)
-            time.sleep(0.9)  # the event loop is held up, the lease is not
+            time.sleep(0.9)  # blocks the event loop, but the lease must still be renewed
             assert await store.sweep("q", KEEPING) == SweepResult()
             assert await store.finish("q", done(claim))
 
@@ -245,7 +245,7 @@ class JobStoreContract:
 
         async def work(dead: JobStore, other: JobStore) -> None:
             await other.enqueue("q", job("a"), WIDE)
-            (first,) = await claimed(dead, lease=0.15, hold=0.01, lost=lost.append)  # nobody renews it
+            (first,) = await claimed(dead, lease=0.15, hold=0.01, lost=lost.append)  # not renewed
             assert await claimed(other) == []
 
             async def lapsed() -> bool:
@@ -255,7 +255,7 @@ class JobStoreContract:
                 return len(lost) == 1
 
             await until(lapsed)
-            await until(learned)  # a store is free to say it later than the other finds it
+            await until(learned)  # a store may report the loss later than the other store detects it
             (second,) = await claimed(other)
             assert (second.failures, second.attempt > first.attempt) == (1, True)
             assert not await dead.finish("q", done(first, b"late"))
@@ -335,7 +335,7 @@ class JobStoreContract:
                 assert found is not None
                 assert found.state == "cancelled"
             assert await claimed(store) == []
-            await asyncio.sleep(0.15)  # until the lease would be renewed
+            await asyncio.sleep(0.15)  # until the time of the next renewal
             assert not await store.finish("q", done(claim))
             assert await store.cancel("q", "none", 60) is None
             await store.enqueue("q", job("c"), WIDE)
@@ -431,10 +431,10 @@ class JobStoreContract:
 
         run(work)
 
-    # ---- all of it at once ----
+    # ---- all actions together ----
 
     def test_whatever_workers_do_each_job_is_committed_once_and_the_bounds_are_right(self, run: Any) -> None:
-        """Workers that finish, fail, give back, stand still and come back late, in a random order."""
+        """Workers finish, fail, return jobs, stall and answer late, in a random order."""
         chance = random.Random(7)
 
         async def work(*stores: JobStore) -> None:
@@ -458,7 +458,7 @@ class JobStoreContract:
 
 
 class RandomWorkers:
-    """What several workers do, and an operator; counts which jobs were committed."""
+    """Random actions of several workers and an operator. Counts the commits of each job."""
 
     def __init__(self, chance: random.Random, stores: Stores) -> None:
         self.committed: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What every backend of a log must do: a sink writes, a store is read too. A backend's test inherits the class."""
+"""The contract of the backends of a log: a sink is written, a store is also read. The test of a backend inherits it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ FULL = Record(
 
 
 def record(number: int, **fields: Any) -> Record:
-    """One of many: `at` is its number."""
+    """A record whose time `at` is its number."""
     given = {"path": "iris", "status": "done", "seconds": 0.001, "model": "iris", "version": "1", **fields}
     return Record(f"id-{number}", float(number), **given)
 
 
 class LogSinkContract:
-    """Inherit it and give `url`, a fixture that names a fresh, empty sink, and `lines`, what was written there.
+    """Inherit it and define `url`, a fixture with the URL of a new, empty sink, and `lines`, which returns what was
+    written to it.
 
     Attributes:
-        need: the interface under which it is opened.
+        need: the interface with which it is opened.
     """
 
     need: type = LogSink
@@ -87,7 +88,7 @@ class LogSinkContract:
             await asyncio.gather(*(sink.write(group) for group in groups))
             read = await self.written(sink)
             assert sorted(each.at for each in read) == sorted(each.at for group in groups for each in group)
-            for group in groups:  # in order within each
+            for group in groups:  # each group is in order
                 assert [each for each in read if each in group] == group
 
         run(work)
@@ -101,9 +102,10 @@ class LogSinkContract:
 
 
 class LogStoreContract(LogSinkContract):
-    """
+    """The contract of a log that is also read.
+
     Attributes:
-        shared: what one store wrote, another of the same URL finds.
+        shared: whether another store with the same URL finds what one store wrote.
     """
 
     need = LogStore

@@ -1,4 +1,4 @@
-"""What every MonitorStore must do. A backend's test inherits the class."""
+"""The contract of every MonitorStore. The test of a backend inherits the class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def window(number: int, version: str = "1", **fields: Any) -> Window:
 
 
 class MonitorStoreContract:
-    """Inherit it and give `url`, a fixture that names a fresh, empty store."""
+    """Inherit it and define `url`, a fixture with the URL of a new, empty store."""
 
     @pytest.fixture
     def url(self) -> str:

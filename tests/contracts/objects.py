@@ -1,4 +1,4 @@
-"""What every ObjectStore must do. A backend's test inherits the class and says where an empty one is."""
+"""The contract of every ObjectStore. The test of a backend inherits the class and locates an empty store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WRITERS = 8
 
 
 class ObjectStoreContract:
-    """Inherit it and give `url`, a fixture that names a fresh, empty store."""
+    """Inherit it and define `url`, a fixture with the URL of a new, empty store."""
 
     @pytest.fixture
     def url(self) -> str:

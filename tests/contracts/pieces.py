@@ -1,4 +1,4 @@
-"""Every piece there is, as it registers itself, and how the laws build it around a predictor."""
+"""All registered pieces, and functions that build them around a predictor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import mlpatterns.pieces
-import mlpatterns.service  # its piece lives outside of the package of pieces
+import mlpatterns.service  # its piece is defined outside the package of pieces
 from mlpatterns.base import Wrapper
 from mlpatterns.pieces import all_pieces
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -19,7 +19,7 @@ NOW = [name for name, piece in ENTRIES.items() if not piece.answers_later]
 LATER = [name for name, piece in ENTRIES.items() if piece.answers_later]
 ALL = [(outer, inner) for outer in NOW for inner in NOW]
 REFUSED = [names for names in ALL if ENTRIES[names[0]].detaches and ENTRIES[names[1]].by_caller]
-"""Those that cannot be put together: what answers several callers with one answer, around what tells callers apart."""
+"""Invalid pairs: a piece that gives several callers one answer, around a piece whose answer depends on the caller."""
 PAIRS = [names for names in ALL if names not in REFUSED]
 LATER_PAIRS = [pair for name in LATER for other in ENTRIES for pair in dict.fromkeys([(name, other), (other, name)])]
 
@@ -47,7 +47,7 @@ def pair(outer: str, inner: str, leaf: Predictor) -> Predictor:
 
 
 class Noting(Wrapper):
-    """Notes that it was asked, and that it has the answer."""
+    """Adds one note before it calls its inner predictor, and one after the answer."""
 
     async def start(self, runtime: Runtime) -> None:
         self.path = runtime.path
@@ -61,7 +61,7 @@ class Noting(Wrapper):
 
 
 class ByCaller(Wrapper):
-    """Answers each caller otherwise, by a header that no setting lets through."""
+    """Depends on the caller: it reads a header that no setting forwards, and records its values."""
 
     depends_on_caller = True
     reads_headers = ("x-tenant",)

@@ -1,4 +1,4 @@
-"""What every backend of a cache must do. A backend's test inherits the class and says how to open one."""
+"""The contract of the backends of a cache. The test of a backend inherits the class and opens the backend."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mlpatterns.stores.cache import CacheEntry, CacheStore, owned_copy
 
 
 class CacheStoreContract:
-    """Inherit it and give `url`, a fixture that names a fresh, empty store.
+    """Inherit it and define `url`, a fixture with the URL of a new, empty store.
 
     Attributes:
-        shared: what one store wrote, another of the same URL finds.
-        bounds: how the URL of `url` says that the store holds at most so many entries or bytes; empty where it cannot.
+        shared: whether another store with the same URL finds what one store wrote.
+        bounds: the parameters that limit the entries or bytes of the store in its URL; empty if there are none.
     """
 
     shared = True
@@ -196,7 +196,7 @@ class CacheStoreContract:
 
 
 def entry(value: float) -> CacheEntry:
-    """An entry with tensors of every kind, and what numbers and bytes can be at their worst."""
+    """An entry with tensors of every kind, including the extreme cases of numbers and bytes."""
     outputs: dict[str, np.ndarray] = {
         "probabilities": np.array([[value, -0.0, np.nan, np.inf]], np.float32),
         "empty": np.zeros((0, 4), np.int64),
@@ -214,7 +214,7 @@ SMALL = CacheEntry(owned_copy(InferenceResponse({"p": np.zeros(1, np.float32)}, 
 
 
 def same(read: CacheEntry, written: CacheEntry) -> None:
-    """Asserts that two entries are equal to the last bit."""
+    """Asserts that two entries are equal bit by bit."""
     a, b = read.response, written.response
     assert read.fresh_until == written.fresh_until
     assert (a.model_name, a.model_version, a.identity, a.status, a.degraded) == (
@@ -231,7 +231,7 @@ def same(read: CacheEntry, written: CacheEntry) -> None:
 
 
 async def gone(store: CacheStore, key: str) -> None:
-    """Waits until there is nothing under `key`."""
+    """Waits until `key` has no entry."""
     for _ in range(500):
         if await store.get(key) is None:
             return

@@ -1,4 +1,4 @@
-"""The backends of batch runs, each under the contract."""
+"""Runs the contract of batch runs on each backend."""
 
 from __future__ import annotations
 

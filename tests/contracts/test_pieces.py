@@ -1,4 +1,4 @@
-"""The laws of composition: every piece, around every other, around a model."""
+"""The rules of composition, tested on every piece around every other piece around a model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def primary(root: Predictor, response: InferenceResponse) -> np.ndarray:
 
 @pytest.mark.parametrize("name", sorted(ENTRIES))
 def test_an_operation_takes_nothing_that_it_does_not_know(name: str) -> None:
-    """A name that is misspelt would be a default that nobody asked for: all dead letters, not some."""
+    """A misspelt name must not be ignored: the default may be another request, such as all dead letters."""
     loose = [
         operation.name
         for piece in below(around(name, CountingModel()))
@@ -59,7 +59,7 @@ def test_an_operation_takes_nothing_that_it_does_not_know(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ENTRIES))
 def test_an_operation_says_in_its_docstring_what_it_does(name: str) -> None:
-    """The API documentation shows that sentence and knows no other."""
+    """The API documentation shows only this sentence."""
     told = {
         operation.name: first_words(operation.handler)
         for piece in below(around(name, CountingModel()))
@@ -197,7 +197,7 @@ def test_a_deadline_that_has_passed_is_a_deadline_error(outer: str, inner: str) 
 
 @every_pair
 def test_the_notes_of_both_arrive_in_order_and_each_under_its_own_path(outer: str, inner: str) -> None:
-    """For who asked first, and for who waited for the same answer."""
+    """Both for the first request and for one that waited for the same answer."""
     root = Noting(pair(outer, inner, Noting(CountingModel("leaf"), "below")), "above")
 
     async def work() -> None:
@@ -212,7 +212,7 @@ def test_the_notes_of_both_arrive_in_order_and_each_under_its_own_path(outer: st
             times = inside.count(("asked", "below"))
             assert sorted(inside) == sorted([("asked", "below"), ("answered", "below")] * times)
             if "hit" in [note.value for note in each.context.notes]:
-                assert each is asked[1]  # the first was answered before the second was asked
+                assert each is asked[1]  # the first request was answered before the second was sent
             else:
                 assert inside[0] == ("asked", "below")
                 assert inside[-1] == ("answered", "below")
@@ -239,7 +239,8 @@ def test_what_was_noted_arrives_with_an_error_too(outer: str, inner: str) -> Non
 
 @every_pair
 def test_who_asks_decides_in_the_whole_if_it_does_in_a_part(outer: str, inner: str) -> None:
-    """What asks in a context of its own refuses to start around it, and the sentence says where to put it."""
+    """A piece that calls its inner predictor in a separate context refuses to start around it; the error says where to
+    put it."""
     part = ByCaller(CountingModel())
     root = pair(outer, inner, part)
     assert root.depends_on_caller
@@ -383,7 +384,7 @@ def test_a_failed_start_is_unwound(outer: str, inner: str) -> None:
     assert (leaf.starts, leaf.stops) == (1, 1)
 
 
-# ---- those that answer later: the laws above are about an answer now ---------------------------------------------
+# ---- pieces that answer later: the rules above are about immediate answers ----------------------------------------
 
 
 every_later_pair = pytest.mark.parametrize(("outer", "inner"), LATER_PAIRS, ids=["-".join(p) for p in LATER_PAIRS])
@@ -417,7 +418,7 @@ def test_what_a_worker_asks_is_there_but_starts_with_the_worker_alone(outer: str
 
 
 def started_with(root: Predictor) -> Iterator[Predictor]:
-    """All below `root` but what is apart."""
+    """`root` and all predictors below it, except those in `apart` and below them."""
     yield root
     for key, child in root.children.items():
         if key not in root.apart:

@@ -1,4 +1,4 @@
-"""The backends that are built, each under the contract of its need."""
+"""Runs the contract of each kind of store on its backends."""
 
 from __future__ import annotations
 

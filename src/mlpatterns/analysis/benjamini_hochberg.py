@@ -1,4 +1,4 @@
-"""Many tests at once: bounds the share of false alarms among the reported differences."""
+"""Corrects the p-values of many tests, to bound the share of false alarms among the reported differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["adjusted"]
 def adjusted(p_values: Sequence[float]) -> list[float]:
     """The p-values after Benjamini and Hochberg ("Controlling the false discovery rate", 1995), in the same order.
 
-    Of those that are at most alpha, the expected share of false ones is at most alpha.
+    Among the tests whose adjusted p-value is at most alpha, the expected share of false alarms is at most alpha.
     """
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p)

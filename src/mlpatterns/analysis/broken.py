@@ -1,4 +1,4 @@
-"""What seems to be broken in a column that has drifted, in words."""
+"""Describes in words what seems to be broken in a column that has drifted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mlpatterns.analysis.profile import FieldProfile
 
 __all__ = ["what_broke"]
 
-FEW = 20  # values that may be equal by chance
-SHOWN, LONGEST = 3, 40  # new categories, and characters of one
-NEAR = 0.1  # of a power of ten, in logarithms
+FEW = 20  # fewer values may be equal by chance
+SHOWN, LONGEST = 3, 40  # new categories to show, and characters of one
+NEAR = 0.1  # the largest distance from a power of ten, in decimal logarithms
 
 
 def what_broke(field: FieldProfile, column: ColumnValues | None) -> str:
-    """One sentence; empty if the column only has other values than before."""
+    """One sentence about the defect; empty if the column only has other values than before."""
     if column is None:
         return "the column is not there"
     if column.unreadable:
@@ -38,7 +38,7 @@ def _varied(field: FieldProfile) -> bool:
 
 
 def _scale(field: FieldProfile, column: ColumnValues) -> str:
-    """Whether all values seem to be in another unit: quarter, half and three quarters are 10, 100, … times as large."""
+    """The sentence if all values seem to be in another unit: the quartiles have changed by one power of ten."""
     if len(column.values) < FEW:
         return ""
     usual = np.array([field.quantiles.get(share, 0.0) for share in ("0.25", "0.5", "0.75")])

@@ -1,4 +1,4 @@
-"""The chi-square distribution's upper tail, by the incomplete gamma function."""
+"""The upper tail of the chi-square distribution, computed with the incomplete gamma function."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ TERMS, PRECISE, TINY = 10_000, 1e-15, 1e-300
 def chi_square_sf(x: float, degrees: int) -> float:
     """The probability that a chi-square variable of `degrees` degrees of freedom is greater than `x`.
 
-    That is Q(degrees / 2, x / 2): below its bend by the series of P, above by the continued fraction of Q after Lentz
-    (DLMF 8.11.4 and 8.9.2; https://dlmf.nist.gov/8).
+    This is Q(degrees / 2, x / 2). For small x it uses the series of P, for large x the continued fraction of Q by
+    Lentz's method (DLMF 8.11.4 and 8.9.2; https://dlmf.nist.gov/8).
     """
     if degrees < 1 or x <= 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""One column of a table, as it is profiled and compared: numbers, or categories."""
+"""One column of a table, in the form for profiles and comparisons: numbers or categories."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ColumnValues(Struct, frozen=True):
 
 
 def numbers(name: str, values: Any) -> ColumnValues:
-    """A column of an array of numbers; NaN is a missing value, infinity no number."""
+    """A column of numbers from an array; NaN counts as missing, infinity as unreadable."""
     exact = np.asarray(values, np.float64).reshape(-1)  # float32 sums lose digits
     missing, finite = np.isnan(exact), np.isfinite(exact)
     return ColumnValues(
@@ -46,14 +46,14 @@ def numbers(name: str, values: Any) -> ColumnValues:
 
 
 def categories(name: str, values: Iterable[Any]) -> ColumnValues:
-    """A column of categories, told apart by their text; None and NaN are missing values."""
+    """A column of categories, which are distinguished by their text; None and NaN count as missing."""
     all_values = list(values)
-    kept = [_text(value) for value in all_values if value is not None and value == value]  # NaN is not itself
+    kept = [_text(value) for value in all_values if value is not None and value == value]  # NaN does not equal itself
     return ColumnValues(name, "category", np.array(kept, object), len(all_values) - len(kept))
 
 
 def numbers_in(name: str, values: Iterable[Any]) -> ColumnValues:
-    """A column of any values that should be numbers; others count as unreadable."""
+    """A column of values that should be numbers; values of other types count as unreadable."""
     read: list[float] = []
     missing = unreadable = 0
     for value in values:

@@ -12,18 +12,18 @@ from mlpatterns.metadata import Array
 
 __all__ = ["Difference", "difference"]
 
-MOST_FLIPS, LONGEST = 100, 64  # kinds of flips that are told apart, and characters of a label
+MOST_FLIPS, LONGEST = 100, 64  # kinds of flips that are counted separately, and characters of a label
 
 
 class Difference(Struct, frozen=True):
-    """The difference of two answers.
+    """The difference between two answers.
 
     Attributes:
         rows: the rows that were compared.
         differ: rows with different labels; without labels, rows that differ by more than the tolerance.
         largest, mean: absolute differences of the numbers; None if the answers are not numbers. A NaN in only one of
             the answers is an infinite difference.
-        flips: numbers of rows by ``from → to``, of labels.
+        flips: the number of rows for each change of label, by ``from → to``.
     """
 
     rows: int
@@ -34,16 +34,16 @@ class Difference(Struct, frozen=True):
 
 
 def difference(one: Array, other: Array, names: Sequence[str] = (), tolerance: float = 1e-5) -> Difference:
-    """Compares two outputs, the batch first.
+    """Compares two outputs whose first axis is the batch.
 
-    The label of a row of two or more scores is the highest one, the first of equals; a row of one text, truth value or
-    whole number is its own label; other rows have none.
+    The label of a row of two or more scores is that of the highest score, the first one of equal scores. A row of one
+    text, boolean or integer is its own label. Other rows have no label.
 
     Args:
-        names: of the labels by index of a score.
+        names: the label for each index of a score.
 
     Raises:
-        ValueError: the shapes differ, or only one of the two holds numbers.
+        ValueError: the shapes differ, or only one output contains numbers.
     """
     if one.shape != other.shape or not one.ndim:
         raise ValueError(f"one answer has the shape {list(one.shape)}, the other {list(other.shape)}")

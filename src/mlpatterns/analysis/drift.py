@@ -1,4 +1,4 @@
-"""Whether the rows of a window come from the distribution of the profile: tests, effect sizes, and what counts as
+"""Tests whether the rows of a window come from the distribution of the profile: tests, effect sizes, and thresholds for
 drift.
 """
 
@@ -24,24 +24,24 @@ from mlpatterns.metadata import Array
 
 __all__ = ["OUTLIERS", "QUALITY", "Drift", "DriftThresholds", "EffectTest", "Excess", "FieldDrift", "compare"]
 
-OUTLIERS, QUALITY = "outliers", "quality"  # what these alerts are called, where that of a column has its name
+OUTLIERS, QUALITY = "outliers", "quality"  # the names of these two alerts; an alert for a column has the column's name
 TestName = Literal["ks", "psi", "chi_square", "missing", "outliers", "quality"]
 
 
 class DriftThresholds(Struct, frozen=True):
-    """When a difference is a drift: it is significant, and large enough to matter.
+    """The thresholds for drift: a difference is drift if it is significant and large enough to matter.
 
     Attributes:
-        alpha: the share of windows without drift in which anything may be called a drift.
-        psi: the least population stability index, of numbers and categories, after its bias in small samples is
+        alpha: the largest share of windows without drift in which anything is reported as drift.
+        psi: the smallest population stability index, of numbers and categories, after its bias in small samples is
             subtracted.
-        ks: the least Kolmogorov-Smirnov distance between the distributions of numbers.
-        missing: the least difference of the share of missing or unreadable values.
-        outliers: the least difference of the share of outliers.
+        ks: the smallest Kolmogorov-Smirnov distance between the distributions of numbers.
+        missing: the smallest difference of the share of missing or unreadable values.
+        outliers: the smallest difference of the share of outliers.
         outlier_share: the usual share of outliers.
-        accuracy: the usual share of right predictions, where true labels come later; None means unknown, and not
+        accuracy: the usual share of right predictions, if true labels arrive later; if None, it is unknown and not
             tested.
-        quality: the least difference from `accuracy`.
+        quality: the smallest difference from `accuracy`.
     """
 
     alpha: float = 0.01
@@ -70,10 +70,11 @@ class FieldDrift(Struct, frozen=True):
     """One column of a window.
 
     Attributes:
-        missing: the share of rows without a value, or with one that cannot be read.
-        psi: the index less its bias, at least 0; None without values.
-        wasserstein: how far values were moved, in standard deviations of the reference; None without a sample of it.
-        problem: what seems to be broken, in words, where the column drifted.
+        missing: the share of rows without a value, or with an unreadable one.
+        psi: the index minus its bias, at least 0; None without values.
+        wasserstein: the Wasserstein distance in standard deviations of the reference; None if the profile has no
+            sample of it.
+        problem: a sentence on what seems to be broken, if the column drifted.
     """
 
     name: str
@@ -89,7 +90,7 @@ class FieldDrift(Struct, frozen=True):
 
 
 class Excess(Struct, frozen=True):
-    """How many rows of a window were outliers, or wrong predictions, of the rows of which this is known."""
+    """The number of outliers or wrong predictions in a window, among the rows for which this is known."""
 
     count: int
     rows: int
@@ -110,7 +111,7 @@ class Drift(Struct, frozen=True):
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """The columns that drifted, ``outliers`` where there are too many, ``quality`` where too many were wrong."""
+        """The columns that drifted, ``outliers`` if there are too many, and ``quality`` if too many were wrong."""
         rates = ((OUTLIERS, self.outliers), (QUALITY, self.quality))
         names = [field.name for field in self.fields if field.drifted]
         return (*names, *(name for name, rate in rates if rate is not None and rate.test.drifted))
@@ -126,12 +127,12 @@ def compare(
     """Compares a window with a profile. All tests of a window are one family (Benjamini-Hochberg).
 
     Args:
-        profile: that of the training data, or of an earlier window.
-        columns: by name. Columns that the profile does not have are ignored; a column that is not there counts as
-            missing in every row.
+        profile: the profile of the training data, or of an earlier window.
+        columns: the columns of the window by name. Columns that the profile does not have are ignored; an absent column
+            counts as missing in every row.
         thresholds: by default `DriftThresholds()`.
-        outliers: how many rows were outliers, and how many were judged.
-        wrong: how many predictions were wrong, and of how many this is known.
+        outliers: the number of outliers, and of rows that were checked.
+        wrong: the number of wrong predictions, and of predictions for which this is known.
     """
     limits = thresholds or DriftThresholds()
     rows = max((column.rows for column in columns.values()), default=0)
@@ -204,7 +205,7 @@ def _categories(field: FieldProfile, column: ColumnValues, bound: float) -> Comp
 
 
 def _used(counts: Array, window: Array) -> tuple[Array, Array]:
-    """The counts without the bins that are empty in both."""
+    """Both counts, without the bins that are empty in both."""
     used = (counts + window) > 0
     return counts[used], window[used]
 
@@ -213,7 +214,7 @@ def _index(
     counts: Array, window: Array, p_value: Callable[[], float], name: TestName
 ) -> tuple[float, list[EffectTest]]:
     counts, window = _used(counts, window)
-    if len(counts) < 2:  # one bin holds all: nothing can differ
+    if len(counts) < 2:  # one bin contains all values: nothing can differ
         return 0.0, []
     index = float(psi(counts, window)) - psi_bias(len(counts), int(counts.sum()), int(window.sum()))
     index = max(0.0, index)
@@ -221,7 +222,7 @@ def _index(
 
 
 def _all_different(field: FieldProfile) -> bool:
-    """Whether the profiled values seem to be all different: each bin has as many, which equal values would prevent."""
+    """Whether all profiled values seem to be distinct: the bins have equal counts, which equal values would prevent."""
     return max(field.counts) - min(field.counts) <= 1
 
 

@@ -1,5 +1,5 @@
-"""The verdict of an experiment from one value a user: whether the numbers of users fit the weights, the effect of each
-arm, and whether the experiment may be stopped.
+"""The verdict of an experiment, computed from one value per user: whether the numbers of users fit the weights, the
+effect of each arm, and whether the experiment may be stopped.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from mlpatterns.metadata import Array
 
 __all__ = ["MIN_EVENTS", "MIN_USERS", "ArmResult", "ArmValues", "MetricResult", "Outcomes", "Verdict", "verdict_of"]
 
-MIN_USERS, MIN_EVENTS = 100, 10  # of each arm, before anything is concluded
+MIN_USERS, MIN_EVENTS = 100, 10  # in each arm, before any conclusion
 
 
 class ArmValues(Struct, frozen=True):
     """The values of the users of one arm.
 
     Attributes:
-        values: one a user who counts.
-        denominators: of a ratio, one a user; None for a mean.
-        periods: the number of the period of each user; arms are compared within periods. None is one period.
-        missing: for each user of the arm, whether there is no feedback; also of users who are left out for it.
+        values: one value per user who counts.
+        denominators: for a ratio, one value per user; None for a mean.
+        periods: the number of the period of each user; arms are compared within periods. None means one period.
+        missing: for each user of the arm, whether feedback is missing, including users who are left out because of it.
     """
 
     values: Array
@@ -53,7 +53,7 @@ class ArmValues(Struct, frozen=True):
 
 
 class Outcomes(Struct, frozen=True):
-    """One metric: its arms by name, the control first. `better` says which way is good."""
+    """One metric: its arms by name, the control first. `better` is the direction of an improvement."""
 
     name: str
     arms: Mapping[str, ArmValues]
@@ -69,7 +69,7 @@ class ArmResult(Struct, frozen=True):
             the bounds are None while they are infinite.
         p: a p-value that is valid at any time.
         missing_p: the p-value of the share without feedback against that of the control.
-        detectable: the smallest effect that the present number of users finds with a probability of 0.8.
+        detectable: the smallest effect that is found with a probability of 0.8 at the present number of users.
         enough: whether it has enough users and events for a conclusion.
         conclusion: ``better``, ``worse``, or empty without a conclusion.
     """
@@ -122,10 +122,12 @@ def verdict_of(
     alpha: float = ALPHA,
     tuning: float = TUNING,
 ) -> Verdict:
-    """The verdict. The first metric decides, and several arms share `alpha` evenly (Bonferroni).
+    """The verdict of an experiment.
+
+    The first metric decides, and several arms share `alpha` evenly (Bonferroni).
 
     Args:
-        frozen: the reason why nothing may be concluded now, or an empty text.
+        frozen: the reason why nothing may be concluded now; empty if there is none.
     """
     results = [_metric(one, alpha, tuning) for one in outcomes]
     warnings = [warning for result in results for warning in _warnings(result)]

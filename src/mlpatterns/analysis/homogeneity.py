@@ -16,18 +16,20 @@ def pearson(reference: Array, window: Array) -> Array:
     pooled = reference + window
     m, n = reference.sum(-1, keepdims=True), window.sum(-1, keepdims=True)
     expected = pooled * n / (n + m)
-    # Both rows of the table in one: their differences from what is expected are the same but for the sign.
+    # One term covers both rows of the table, because their differences from the expected counts differ only in sign.
     terms = (window - expected) ** 2 / np.maximum(expected, 1e-12) * (n + m) / m
     total: Array = terms.sum(-1)
     return total
 
 
 def pearson_p_value(reference: Array, window: Array, *, bound: float) -> float:
-    """The probability of at least this statistic where nothing has changed: by chi-square where each category expects
-    20 rows of each sample, else by permutation.
+    """The probability of at least this statistic if nothing has changed.
+
+    It uses the chi-square distribution if the expected count of each category is at least 20 in each sample, else
+    permutations.
 
     Args:
-        bound: the smallest p that decides something: alpha by the number of tests.
+        bound: the smallest p-value that affects a decision: alpha divided by the number of tests.
     """
     if expects_enough(reference, window):
         return chi_square_sf(float(pearson(reference, window)), len(reference) - 1)

@@ -12,23 +12,23 @@ __all__ = ["AlertState", "Hysteresis"]
 
 
 class AlertState(Struct, frozen=True):
-    """The findings of the last windows, the newest last, and the names with an alert."""
+    """The findings of the last windows, the newest last, and the names that have an alert now."""
 
     recent: tuple[tuple[str, ...], ...] = ()
     alerting: tuple[str, ...] = ()
 
 
 class Hysteresis(Struct, frozen=True):
-    """An alert begins with a finding if that makes `raise_after` of the last `of` windows; it ends after `clear_after`
+    """An alert begins when `raise_after` of the last `of` windows have the same finding; it ends after `clear_after`
     windows without it.
 
     Attributes:
-        raise_after: windows with the finding after which the alert begins.
+        raise_after: the number of windows with the finding that begins the alert.
         of: the number of last windows in which they are counted.
-        clear_after: windows in a row without the finding after which the alert ends.
+        clear_after: the number of consecutive windows without the finding that ends the alert.
 
     Raises:
-        CompositionError: the numbers do not fit each other.
+        CompositionError: the numbers contradict each other.
     """
 
     raise_after: int = 2

@@ -11,14 +11,14 @@ from mlpatterns.metadata import Array
 
 __all__ = ["Distance", "distance", "ks_p_value"]
 
-EXACT_ROWS = 1000  # of both samples together; above, the limit is right to some per cent of the p
+EXACT_ROWS = 1000  # of both samples together; above, the limit is accurate to a few per cent of the p-value
 
 Distance = tuple[float, int]
 
 
 def distance(first: Array, second: Array) -> Distance:
-    """The largest difference between the empirical distributions of two sorted samples; and the same times
-    ``len(first) * len(second)``, which is a whole number."""
+    """The largest difference between the empirical distributions of two sorted samples; and its product with
+    ``len(first) * len(second)``, which is an integer."""
     n, m = len(first), len(second)
     points = np.concatenate([first, second])
     below_first = np.searchsorted(first, points, side="right")
@@ -30,10 +30,10 @@ def distance(first: Array, second: Array) -> Distance:
 def ks_p_value(whole: int, n: int, m: int) -> float:
     """The probability of a distance of at least ``whole / (n * m)`` between two samples of one distribution.
 
-    Exact by the count of lattice paths that stay within the distance (Hodges, "The significance probability of the
-    Smirnov two-sample test", 1958), where both together have at most `EXACT_ROWS` rows; else by Kolmogorov's limit
-    with Stephens' correction for finite samples (Journal of the Royal Statistical Society B 32, 1970). Equal values
-    make the test cautious.
+    If both samples together have at most `EXACT_ROWS` rows, it is exact: it counts the lattice paths that stay within
+    the distance (Hodges, "The significance probability of the Smirnov two-sample test", 1958). Else it is Kolmogorov's
+    limit with Stephens' correction for finite samples (Journal of the Royal Statistical Society B 32, 1970). Equal
+    values make the test conservative.
     """
     if whole <= 0:
         return 1.0
@@ -47,7 +47,7 @@ def ks_p_value(whole: int, n: int, m: int) -> float:
 def _exact(whole: int, n: int, m: int) -> float:
     """The share of the paths from (0, 0) to (n, m) that leave the band ``|i * m - j * n| < whole``.
 
-    Walks along ``i + j = step`` with the probability of being at i and of having stayed within.
+    For each step ``i + j``, it computes the probability that a path is at i and has not left the band.
     """
     i = np.arange(n + 1)
     inside = np.zeros(n + 1)
@@ -61,7 +61,7 @@ def _exact(whole: int, n: int, m: int) -> float:
         stayed = inside * np.clip((m - j + 1) / remaining, 0.0, 1.0)
         stayed[1:] += up[:-1]
         outside = (np.abs(i * m - j * n) >= whole) | (j < 0) | (j > m)
-        leaving += float(stayed[outside].sum())  # added up, since 1 - inside would lose a small p
+        leaving += float(stayed[outside].sum())  # summed, because 1 - inside would lose the precision of a small p
         stayed[outside] = 0.0
         inside = stayed
     return min(1.0, leaving)

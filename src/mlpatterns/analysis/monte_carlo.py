@@ -1,4 +1,4 @@
-"""The p-value of a statistic of the counts of two samples, by simulation."""
+"""Simulates the p-value of a statistic of the bin counts of two samples."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["LEAST_EXPECTED", "Statistic", "expects_enough", "permuted_p", "quant
 
 LEAST_EXPECTED = 20  # rows in each bin of both samples; below, the chi-square approximation gives too small p-values
 FEWEST, MOST = 2000, 1_000_000  # draws
-ENOUGH = 20  # draws beyond what was observed; so many are expected at the smallest p that matters
+ENOUGH = 20  # draws that reach the observed statistic; so many are expected at the smallest p-value that matters
 FIRST_BLOCK, LAST_BLOCK = 200, 20_000
 
 Statistic = Callable[[Array, Array], Array]  # counts of the reference and of windows, [..., bins] -> [...]
 
 
 def expects_enough(reference: Array, window: Array) -> bool:
-    """Whether every bin expects `LEAST_EXPECTED` rows of each sample."""
+    """Whether the expected count of every bin is at least `LEAST_EXPECTED` in each sample."""
     pooled, m, n = reference + window, int(reference.sum()), int(window.sum())
     return bool(pooled.min() * min(n, m) >= LEAST_EXPECTED * (n + m))
 
 
 def quantile_p(statistic: Statistic, reference: Array, window: Array, bound: float) -> float:
-    """For bins that end at values of the reference, all of them different: the share of the distribution that falls
-    between such values is a Dirichlet variable (Wilks, "Mathematical Statistics", 8.7).
+    """The p-value for bins that end at values of the reference, all of them distinct: the shares of the distribution
+    between such values have a Dirichlet distribution (Wilks, "Mathematical Statistics", 8.7).
 
     Args:
-        bound: the smallest p that decides something; so many are drawn that it is known well.
+        bound: the smallest p-value that affects a decision; the number of draws is large enough to estimate it well.
     """
     n = int(window.sum())
     spacings = reference + np.eye(len(reference), dtype=np.int64)[-1]  # one more: beyond the last value
@@ -42,7 +42,8 @@ def quantile_p(statistic: Statistic, reference: Array, window: Array, bound: flo
 
 
 def permuted_p(statistic: Statistic, reference: Array, window: Array, bound: float) -> float:
-    """For bins that were fixed before: of all rows, whose bins are known, so many are drawn as the window has."""
+    """The p-value for bins that were fixed before: it draws samples of the size of the window from all rows, whose bins
+    are known."""
     n, pooled = int(window.sum()), reference + window
 
     def draw(random: np.random.Generator, size: int) -> Array:
@@ -55,10 +56,10 @@ def permuted_p(statistic: Statistic, reference: Array, window: Array, bound: flo
 def _sequential_p(
     draw: Callable[[np.random.Generator, int], Array], observed: float, bound: float, question: tuple[Array, Array]
 ) -> float:
-    """Draws until `ENOUGH` are at least `observed` (Besag and Clifford, "Sequential Monte Carlo p-values", 1991): the
-    p is exact in the sense that it is at most any u with a probability of at most u."""
+    """Draws until `ENOUGH` statistics are at least `observed` (Besag and Clifford, "Sequential Monte Carlo p-values",
+    1991). The p-value is exact in this sense: for any u, it is at most u with a probability of at most u."""
     key = repr([counts.tolist() for counts in question])
-    random = np.random.default_rng(zlib.crc32(key.encode()))  # the same for the same question: it has one result
+    random = np.random.default_rng(zlib.crc32(key.encode()))  # equal counts get the same seed, and so the same p-value
     most, done, beyond, size = int(min(max(ENOUGH / bound, FEWEST), MOST)), 0, 0, FIRST_BLOCK
     while done < most:
         size = min(size, most - done)

@@ -1,4 +1,4 @@
-"""How one value is made of all feedback on a user."""
+"""The ways to combine all feedback on a user into one value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The profile of the training data, column by column, which later data is compared with."""
+"""The profile of the training data, column by column, for comparison with later data."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class FieldProfile(Struct, frozen=True, omit_defaults=True):
     """One column.
 
     Attributes:
-        count: rows that have a value; `missing` have none.
-        mean, std, min, max: of numbers; 0 of categories. `std` is the sample's (divided by count - 1).
+        count: the number of rows with a value; `missing` is the number of rows without one.
+        mean, std, min, max: of numbers; 0 for categories. `std` is the sample standard deviation (divisor count - 1).
         quantiles: of numbers, by their share, e.g. ``"0.5"``.
-        cuts: where bins of numbers end: each is the last value of its bin, the last bin is open.
-        counts: of the bins; one more than `cuts`.
-        categories: how many rows have each text; the rarest may be left out.
+        cuts: the ends of the bins of numbers: each is the last value of its bin; the last bin is open.
+        counts: the counts of the bins, one more than `cuts`.
+        categories: the number of rows by text; the rarest categories may be left out.
         sample: some of the values, or none.
-        edges: of an older profile, which has no `cuts`: of bins of equal width, one edge more than counts, each bin
-            without its end.
+        edges: only in an older profile, which has no `cuts`: the edges of bins of equal width, one more than `counts`;
+            a bin does not include its upper edge.
     """
 
     name: str
@@ -52,12 +52,12 @@ class FieldProfile(Struct, frozen=True, omit_defaults=True):
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """The last value of each bin but the last, also of an older profile."""
+        """The last value of each bin except the last bin; it also works for an older profile."""
         return self.cuts or tuple(float(np.nextafter(edge, -np.inf)) for edge in self.edges[1:-1])
 
 
 class DataProfile(Struct, frozen=True):
-    """All columns, and how many rows each class had."""
+    """The profiles of all columns, and the number of rows of each class."""
 
     rows: int
     fields: tuple[FieldProfile, ...]
@@ -72,11 +72,11 @@ def profile(
     Args:
         x: numbers, [rows, fields]; NaN is a missing value.
         y: class numbers, [rows], indices into `labels`; or None.
-        sample: rows of which the values are kept, at most; 0 keeps none.
+        sample: the largest number of rows whose values are kept; 0 keeps none.
 
     Raises:
-        UserError: if there is no row, an infinite value, a column without any value, or another number of columns than
-            names.
+        UserError: there is no row, a value is infinite, a column has no value, or the number of columns differs from
+            the number of names.
     """
     if x.ndim != 2 or x.shape[1] != len(fields) or not len(x):
         raise UserError(f"a profile needs rows of {len(fields)} columns, not an array of shape {x.shape}")
@@ -87,7 +87,7 @@ def profile(
 
 def profile_of(columns: Sequence[ColumnValues], classes: dict[str, int] | None = None, *,
                sample: int = SAMPLE_ROWS) -> DataProfile:  # fmt: skip
-    """Profiles columns of numbers and of categories, all of as many rows; raises as `profile`."""
+    """Profiles columns of numbers and categories with equal numbers of rows; raises the same errors as `profile`."""
     for column in columns:
         if column.unreadable:
             raise UserError(f"a profile needs finite numbers; {column.name} has {column.unreadable} other values")
@@ -122,15 +122,15 @@ def _field(column: ColumnValues, sample: int) -> FieldProfile:
 
 
 def _cuts(values: Array) -> Array:
-    """The values that cut the sorted `values` into bins of about as many each; fewer bins where values are equal."""
+    """The values that cut the sorted `values` into bins of about equal counts; equal values give fewer bins."""
     ends = np.ceil(len(values) * np.arange(1, BINS) / BINS).astype(np.int64) - 1
     cuts = np.unique(values[ends])
-    below: Array = cuts[cuts < values[-1]]  # or the last bin would be empty
+    below: Array = cuts[cuts < values[-1]]  # otherwise the last bin would be empty
     return below
 
 
 def _spread(values: Array, most: int) -> Array:
-    """All sorted `values`, or `most` drawn at random: always the same, so that one training gives one profile."""
+    """All sorted `values`, or `most` of them, drawn with a fixed seed so that equal trainings give equal profiles."""
     if len(values) <= most:
         return values
     drawn: Array = np.random.default_rng(0).choice(values, most, replace=False)

@@ -1,4 +1,4 @@
-"""The population stability index: how far counts in bins are from the reference, and how likely that is by chance."""
+"""The population stability index: how far bin counts are from the reference, and how likely that is by chance."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["psi", "psi_bias", "psi_p_value"]
 
 
 def psi(reference: Array, window: Array) -> Array:
-    """The index of counts in bins, [..., bins] -> [...]: ``sum((q - p) * ln(q / p))`` of their shares.
+    """The index of bin counts, [..., bins] -> [...]: ``sum((q - p) * ln(q / p))`` of their shares.
 
-    Half a count is added to each bin, so that an empty one has a logarithm too.
+    Half a count is added to each bin, so that an empty bin has a logarithm too.
     """
     p = (reference + 0.5) / (reference.sum(-1, keepdims=True) + reference.shape[-1] / 2)
     q = (window + 0.5) / (window.sum(-1, keepdims=True) + window.shape[-1] / 2)
@@ -23,21 +23,21 @@ def psi(reference: Array, window: Array) -> Array:
 
 
 def psi_bias(bins: int, reference_rows: int, rows: int) -> float:
-    """What the index is on average where nothing has changed: ``(bins - 1) * (1/n + 1/m)`` (Yurdakul, "Statistical
-    properties of population stability index", 2018)."""
+    """The expected index if nothing has changed: ``(bins - 1) * (1/n + 1/m)`` (Yurdakul, "Statistical properties of
+    population stability index", 2018)."""
     return (bins - 1) * (1 / reference_rows + 1 / rows)
 
 
 def psi_p_value(reference: Array, window: Array, *, bound: float, quantiles: bool) -> float:
-    """The probability of at least this index where nothing has changed.
+    """The probability of at least this index if nothing has changed.
 
-    By chi-square, ``psi / (1/n + 1/m)`` having ``bins - 1`` degrees of freedom, where each bin expects 20 rows of each
-    sample; else by Monte Carlo.
+    If the expected count of each bin is at least 20 in each sample, ``psi / (1/n + 1/m)`` is treated as a chi-square
+    variable with ``bins - 1`` degrees of freedom. Otherwise the probability is simulated (Monte Carlo).
 
     Args:
         reference, window: counts, [bins].
-        bound: the smallest p that decides something: alpha by the number of tests.
-        quantiles: whether the bins end at values of the reference itself, all of them different.
+        bound: the smallest p-value that affects a decision: alpha divided by the number of tests.
+        quantiles: whether the bins end at values of the reference itself, all of them distinct.
     """
     m, n = int(reference.sum()), int(window.sum())
     if expects_enough(reference, window):

@@ -31,16 +31,16 @@ __all__ = [
 
 ALPHA = 0.05
 TUNING = 5_000  # users of both arms at which the sequence is tightest
-LOOKS = 40  # of which a power is computed
-CELLS = 121  # of the grid that carries the density of what has not been decided
+LOOKS = 40  # the number of looks for which a power is computed
+CELLS = 121  # of the grid for the density of the undecided paths
 
 
 class Estimate(Struct, frozen=True):
     """A mean over users, or a ratio of two means.
 
     Attributes:
-        variance: of one user's contribution, so that `variance / users` is that of the value.
-        events: users whose value is not 0.
+        variance: of one user's contribution, so that `variance / users` is the variance of the value.
+        events: the number of users whose value is not 0.
     """
 
     users: int
@@ -63,15 +63,15 @@ class Interval(Struct, frozen=True):
 
 
 def mean_of(values: Array) -> Estimate:
-    """The estimate of a mean, of one value a user."""
+    """The estimate of a mean, from one value per user."""
     n = len(values)
     variance = float(np.var(values, ddof=1)) if n > 1 else 0.0
     return Estimate(n, float(np.mean(values)) if n else 0.0, variance, int(np.count_nonzero(values)))
 
 
 def ratio_of(numerators: Array, denominators: Array) -> Estimate:
-    """Of two values a user, such as clicks and requests: the ratio of the sums, its variance by the delta method (Deng,
-    Knoblich, Lu, "Applying the delta method in metric analytics", KDD 2018, equation 3)."""
+    """The estimate of a ratio of sums, from two values per user, such as clicks and requests; its variance is computed
+    by the delta method (Deng, Knoblich, Lu, "Applying the delta method in metric analytics", KDD 2018, equation 3)."""
     n, total = len(numerators), float(np.sum(denominators))
     if n < 2 or total <= 0:
         return Estimate(n, 0.0, 0.0, 0)
@@ -83,17 +83,16 @@ def ratio_of(numerators: Array, denominators: Array) -> Estimate:
 def interval(control: Estimate, other: Estimate, alpha: float = ALPHA, tuning: float = TUNING) -> Interval:
     """The difference `other` minus `control`.
 
-    The probability that the sequence ever leaves the truth out, however often it is looked at, is at most `alpha` as
-    users become many; `p` is the smallest level at which it leaves out 0.
+    As the number of users grows, the probability that the sequence ever excludes the true difference is at most
+    `alpha`, for any number of looks. `p` is the smallest level at which the sequence excludes 0.
     """
     return stratified([(control, other)], alpha, tuning)
 
 
 def stratified(pairs: Sequence[tuple[Estimate, Estimate]], alpha: float = ALPHA, tuning: float = TUNING) -> Interval:
-    """The difference over several periods, each with its pair of estimates: the difference within each, weighted by its
-    users.
+    """The difference over several periods: the mean of the differences within the periods, weighted by their users.
 
-    So a change of the shares of the arms does not look like a difference between them. A period in which an arm has
+    So a change of the shares of the arms does not look like a difference between the arms. A period in which an arm has
     fewer than two users is left out.
     """
     told = [(control, other) for control, other in pairs if min(control.users, other.users) >= 2]
@@ -104,7 +103,7 @@ def stratified(pairs: Sequence[tuple[Estimate, Estimate]], alpha: float = ALPHA,
         effect += weight * (other.value - control.value)
         variance += weight**2 * (control.variance / control.users + other.variance / other.users)
     spread = users * variance
-    if spread <= 0:  # nobody differs from anybody: nothing can be said of chance
+    if spread <= 0:  # all users of an arm have the same value, so chance cannot be estimated
         return Interval(effect, -inf, inf, 1.0)
     rho2 = _rho2(alpha, tuning)
     width = sqrt(spread) * _boundary(users, rho2, alpha) / users
@@ -116,13 +115,13 @@ def stratified(pairs: Sequence[tuple[Estimate, Estimate]], alpha: float = ALPHA,
 
 def power(effect: float, spread: float, users: int, *, alpha: float = ALPHA, tuning: float = TUNING,
           looks: int = LOOKS) -> float:  # fmt: skip
-    """The probability that the sequence has left out 0 at one of `looks` equally spaced looks at up to `users` users.
+    """The probability that the sequence excludes 0 at one of `looks` equally spaced looks at up to `users` users.
 
-    The density of the sum of all users so far is carried from look to look on a grid, without what has crossed the
-    boundary (Armitage, McPherson, Rowe, "Repeated significance tests on accumulating data", 1969).
+    It propagates the density of the sum over all users from look to look on a grid, without the part that has crossed
+    the boundary (Armitage, McPherson, Rowe, "Repeated significance tests on accumulating data", 1969).
 
     Args:
-        spread: variance of the control divided by its share of users, plus that of the other divided by its share.
+        spread: the variance of the control divided by its share of users, plus the same quotient of the other arm.
     """
     drift, rho2 = effect / sqrt(spread), _rho2(alpha, tuning)
     step = users / looks
@@ -139,14 +138,14 @@ def power(effect: float, spread: float, users: int, *, alpha: float = ALPHA, tun
 
 def minimum_effect(spread: float, users: int, *, wanted: float = 0.8, alpha: float = ALPHA, tuning: float = TUNING,
                    looks: int = LOOKS) -> float:  # fmt: skip
-    """The smallest difference that is found with the probability `wanted` at up to `users` users; the rest is as in
-    `power`."""
+    """The smallest difference that is found with the probability `wanted` at up to `users` users; the other arguments
+    are those of `power`."""
     return sqrt(spread) * _detectable(users, wanted, alpha, tuning, looks)
 
 
-@lru_cache(maxsize=64)  # it does not depend on what is measured
+@lru_cache(maxsize=64)  # the result does not depend on the data
 def _detectable(users: int, wanted: float, alpha: float, tuning: float, looks: int) -> float:
-    """The smallest difference that is found, in units of the spread's root."""
+    """The smallest difference that is found, in units of the square root of the spread."""
     low, high = 0.0, 1 / sqrt(users)
     while power(high, 1.0, users, alpha=alpha, tuning=tuning, looks=looks) < wanted:
         low, high = high, 2 * high
@@ -158,12 +157,12 @@ def _detectable(users: int, wanted: float, alpha: float, tuning: float, looks: i
 
 
 def _rho2(alpha: float, tuning: float) -> float:
-    """The mixture's parameter that makes the sequence tightest at `tuning` users."""
+    """The parameter of the mixture that makes the sequence tightest at `tuning` users."""
     return (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / tuning
 
 
 def _boundary(users: float, rho2: float, alpha: float) -> float:
-    """What the sum of standardised values stays within, at all times together."""
+    """The boundary within which the sum of standardised values stays at all times, with a probability of 1 - alpha."""
     grown = users * rho2 + 1
     return sqrt(2 * grown / rho2 * log(sqrt(grown) / alpha))
 

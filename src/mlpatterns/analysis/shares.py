@@ -1,4 +1,4 @@
-"""Tests of shares: of outliers against a given share, of missing values between two samples."""
+"""Tests of shares: one sample against a given share (outliers), and two samples (missing values)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def more_than(count: int, rows: int, share: float) -> float:
 
 
 def shares_differ(first: int, first_rows: int, second: int, second_rows: int) -> float:
-    """The two-sided p of Fisher's exact test that two samples have the same share, twice the smaller tail."""
+    """The two-sided p-value of Fisher's exact test that two samples have the same share: twice the smaller tail."""
     both, rows = first + second, first_rows + second_rows
     if not 0 < both < rows:
         return 1.0
@@ -47,7 +47,7 @@ def _log_choose(n: int, k: Array) -> Array:
 def _log_factorials(up_to: int) -> Array:
     small = [lgamma(n + 1) for n in range(min(up_to, 1024))]
     n = np.arange(1024, up_to + 1, dtype=np.float64)
-    # Stirling's series; beyond 1024 its next term is under 1e-16
+    # Stirling's series; beyond 1024, its next term is below 1e-16
     large = (n + 0.5) * np.log(n) - n + 0.5 * log(2 * np.pi) + 1 / (12 * n) - 1 / (360 * n**3)
     return np.concatenate([np.array(small), large])
 

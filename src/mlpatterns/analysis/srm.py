@@ -14,19 +14,19 @@ from msgspec import Struct
 
 __all__ = ["ALARM", "Period", "mismatch"]
 
-ALARM = 0.001  # at or below it the shares are not what was planned
-CONCENTRATION = 10_000.0  # of the mixture around the planned shares: it looks for small deviations
+ALARM = 0.001  # a p-value up to this is a mismatch
+CONCENTRATION = 10_000.0  # of the mixture around the planned shares; so large that it detects small deviations
 
 
 class Period(Struct, frozen=True):
-    """The numbers of users by their first arm, while the arms had these relative shares."""
+    """The numbers of users by their first arm, in a time in which the arms had these relative shares."""
 
     users: Mapping[str, int]
     shares: Mapping[str, float]
 
 
 def mismatch(periods: Iterable[Period]) -> float:
-    """The p-value of all periods together, valid at any time; 0 where an arm has users and no share."""
+    """The p-value of all periods together, valid at any time; 0 if an arm without a share has users."""
     evidence = sum(_log_e_value(period) for period in periods)
     return min(1.0, exp(-evidence)) if evidence > -700 else 1.0
 

@@ -1,4 +1,4 @@
-"""How far values were moved, in standard deviations."""
+"""The Wasserstein distance of two samples in standard deviations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["wasserstein"]
 
 
 def wasserstein(first: Array, second: Array, std: float) -> float | None:
-    """The area between the empirical distributions of two sorted samples, divided by `std`; None where that is 0."""
+    """The area between the empirical distributions of two sorted samples, divided by `std`; None if `std` is 0."""
     if std <= 0:
         return None
     points = np.sort(np.concatenate([first, second]))

@@ -66,7 +66,7 @@ def _fetched(folder: Path) -> Path:
 
 
 def _unpack(packed: Path, folder: Path) -> None:
-    """Checks the package, and unpacks only the files that the site needs; each file is written whole or not at all."""
+    """Checks the package, and unpacks only the files that the site needs; each file is written atomically."""
     data = packed.read_bytes()
     if f"sha512-{base64.b64encode(hashlib.sha512(data).digest()).decode()}" != INTEGRITY:
         raise UserError(f"what npm fetched is not {PACKAGE} {VERSION}: its SHA-512 differs; nothing was kept")

@@ -20,7 +20,7 @@ def quantized(name: str, model: bytes) -> bytes:
     Runtime's dynamic quantization, which needs no sample data).
 
     Args:
-        name: what errors call the model.
+        name: the name of the model in errors.
 
     Raises:
         MissingExtra: the package onnx is not installed.
@@ -34,9 +34,9 @@ def quantized(name: str, model: bytes) -> bytes:
     root = logging.getLogger()
     level = root.level
     with tempfile.TemporaryDirectory() as folder:
-        # A copy, since it writes beside the model: a registry's folder may be full or read-only, and is not its own.
+        # A copy, because ONNX Runtime writes beside the model, and a registry's folder may be full or read-only.
         source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
-        root.setLevel(logging.ERROR)  # it logs advice, on the root logger, that is meant for other models
+        root.setLevel(logging.ERROR)  # ONNX Runtime logs advice for other models on the root logger
         try:
             source.write_bytes(model)
             quantize_dynamic(source, target, weight_type=QuantType.QInt8)

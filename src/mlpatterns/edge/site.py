@@ -176,7 +176,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _write(contents: Mapping[str, Any], folder: Path) -> None:
-    """Writes all files to a new folder beside `folder`, then renames it, so that a site is never half written."""
+    """Writes all files to a new folder beside `folder`, then renames it, so that a site is never incomplete."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -84,7 +84,7 @@ def export(
             own type. A column with NaN accepts null when it is served.
         labels: class names by index, for a model that has no class names, or only numbers.
         columns: column names by index, for a sample that has none.
-        threshold: of one score for two labels: above it, the label is the second.
+        threshold: the threshold of a single score for two labels; above it, the second label is predicted.
         tolerance: the largest allowed difference of an output value; relative for values above 1.
 
     Raises:

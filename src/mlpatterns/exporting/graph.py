@@ -51,8 +51,8 @@ def finish(model: Any, inputs: Sequence[str], expected: Mapping[str, Array]) -> 
 
 
 def embed(model: Any, metadata: ModelMetadata) -> bytes:
-    """The bytes of a ModelProto with embedded metadata. Its graph is named like the model: skl2onnx draws a new name
-    each time, and the same model would be another file."""
+    """The bytes of a ModelProto with embedded metadata. Its graph gets the name of the model, because skl2onnx draws a
+    random name each time, which would change the file of an unchanged model."""
     model.graph.name = metadata.name
     kept = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
     del model.metadata_props[:]

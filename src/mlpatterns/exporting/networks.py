@@ -20,7 +20,7 @@ from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["network_source"]
 
-OPSETS = (17, 20)  # 17 runs on every ONNX Runtime of the last years; 20 has more operators
+OPSETS = (17, 20)  # 17 runs on every recent ONNX Runtime; 20 has more operators
 
 
 def network_source(model: Any, sample: Any) -> ExportSource:

@@ -91,7 +91,7 @@ class Gallery:
         elif not rest and (member.home or not slash):
             await RedirectResponse(f"{root}/{name}/{member.home}")(scope, receive, send)
         else:
-            # As ASGI mounts an app: `path` stays whole, and `root_path` names the prefix that is already routed.
+            # As ASGI mounts an app: `path` stays unchanged, and `root_path` names the prefix that is already routed.
             await member.app({**scope, "root_path": f"{root}/{name}"}, receive, send)
 
     async def _own(self, path: str, scope: Scope) -> Response:

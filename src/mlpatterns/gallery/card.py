@@ -68,7 +68,7 @@ class Card(Struct, frozen=True):
         links: the paths of LINKS that it answers.
         waiting: what is not ready yet.
         unloaded: the names of the models that an operator has unloaded.
-        operations: the names of the operations that its pieces offer beside predict.
+        operations: the names of the operations that its pieces offer besides predict.
         listed: the names that its list routes return now, as text.
         secured: whether a request needs an API key.
         refused: why it does not run here; empty if it runs.

@@ -14,7 +14,7 @@ DOCS = "docs"
 
 
 def docs_page(cards: Sequence[Card]) -> str:
-    """The whole HTML document.
+    """The complete HTML document.
 
     Args:
         cards: the cards of the systems that have an app, in the order to show them.

@@ -20,7 +20,7 @@ NO_SCRIPT = "Sending from this page needs JavaScript; the command below each for
 
 
 def page(systems: Sequence[System], cards: Sequence[Card], address: str, *, at_root: bool) -> str:
-    """The whole HTML document.
+    """The complete HTML document.
 
     Args:
         systems: all systems, in the order to show them.

@@ -73,7 +73,7 @@ class Plain:
             yield
 
     async def _learn(self) -> None:
-        """Reads the links and the routes. Those of an app too busy to answer are read again at the next look."""
+        """Reads the links and the routes. If the app is too busy to answer, they are read at the next request."""
         answers = {path: await self._fetch(f"/{path}") for path in LINKS}
         self._links = tuple(path for path, (status, _) in answers.items() if status < 400 or status == UNAVAILABLE)
         self._read_routes = tuple(_read_routes(_json(answers["openapi.json"])))

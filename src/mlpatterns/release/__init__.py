@@ -1,1 +1,1 @@
-"""A release: the server, an app and its models as one image."""
+"""Builds a release: one image with the server, an app and its models."""

@@ -1,5 +1,5 @@
-"""The files of an app's folder that go into its image: all but secrets, hidden and generated files, documents, tests
-and files of packagers."""
+"""Copies the files of an app's folder that belong in its image: all except secrets, hidden and generated files,
+documents, tests and packaging files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ IGNORE = ".dockerignore"
 
 
 def copy_app(source: Path, target: Path, *, home: Path) -> None:
-    """Copies the app's folder `source` to `target`, without what its ``.dockerignore`` leaves out.
+    """Copies the app's folder `source` to `target`, without the files that its ``.dockerignore`` excludes.
 
     Args:
-        home: the folder of this machine's models and databases, which is left out if it lies in `source`.
+        home: the folder of this machine's models and databases, which is excluded if it is inside `source`.
 
     Raises:
         UserError: a file cannot be read.
@@ -55,7 +55,8 @@ def _files(source: Path, home: Path) -> Iterator[Path]:
 
 
 def _ignored(file: Path) -> Callable[[PurePosixPath], bool]:
-    """Whether a .dockerignore leaves out a path: the last line that matches it or its folders decides; ``!`` keeps."""
+    """A function that returns whether a .dockerignore excludes a path. The last line that matches the path or one of
+    its folders decides; ``!`` includes it."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     rules = [(_expression(word.removeprefix("!")), word.startswith("!")) for word in words]
@@ -69,7 +70,7 @@ def _ignored(file: Path) -> Callable[[PurePosixPath], bool]:
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    r"""``**/`` is any folders, ``*`` and ``?`` stay within a name."""
+    r"""The regular expression of a line: ``**/`` matches any folders, ``*`` and ``?`` match within a name."""
     shapes = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.strip().strip("/"))
     return re.compile("".join(shapes.get(part, re.escape(part)) for part in parts))

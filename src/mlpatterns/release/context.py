@@ -1,4 +1,4 @@
-"""The build context of an image: a folder with all that goes into it, and a Dockerfile that puts it there."""
+"""The build context of an image: a folder with all files of the image, and a Dockerfile that copies them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from mlpatterns.user_errors import UserError, WrongUse
 __all__ = ["APP", "OWN", "ImageContext", "PackedModel", "image_context"]
 
 APP = "app"  # the folder of a context that becomes /app
-OCI, OWN = "org.opencontainers.image", "io.github.mlpatterns"  # what the keys of labels begin with
-KEPT = "wheels"  # the folder of the home where they are kept
+OCI, OWN = "org.opencontainers.image", "io.github.mlpatterns"  # the prefixes of the keys of labels
+KEPT = "wheels"  # the folder of the home in which wheels are cached
 FILE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.py")
 BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,254}")
 
 
 class PackedModel(Struct, frozen=True):
-    """A model in an image: the name it is served as, its version, and the SHA-256 of its ONNX file, in hex."""
+    """A model in an image: its served name, its version, and the SHA-256 of its ONNX file and weights, in hex."""
 
     name: str
     version: str
@@ -50,13 +50,13 @@ class ImageContext(Struct, frozen=True):
     """A build context, for any engine that builds Dockerfiles.
 
     Attributes:
-        folder: where; ``app`` in it becomes the image's ``/app``.
+        folder: its path; the folder ``app`` in it becomes ``/app`` in the image.
         name: the default name of the image.
-        base: the image it starts from.
+        base: the base image.
         file: the name of the served file in ``app``.
         models: the models in the image.
-        requirements: name and version of each package that is installed.
-        labels: of the image.
+        requirements: the name and version of each package that is installed.
+        labels: the labels of the image.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class ImageContext(Struct, frozen=True):
     labels: dict[str, str]
 
     def contents(self) -> set[tuple[str, str, float, int]]:
-        """The name, SHA-256, time and permissions of each file, which decide the layers."""
+        """The name, SHA-256, time and permissions of each file. They determine the layers of the image."""
         files = [(path, path.stat()) for path in self.folder.rglob("*") if path.is_file()]
         return {
             (path.relative_to(self.folder).as_posix(), digest(path), stat.st_mtime, stat.st_mode)
@@ -79,18 +79,18 @@ class ImageContext(Struct, frozen=True):
 def image_context(
     target: str | Path, folder: Path, *, base: str | None = None, name: str | None = None
 ) -> ImageContext:
-    """Makes the build context of an image in `folder`, which must be empty or not there.
+    """Makes the build context of an image in `folder`, which must be empty or not exist.
 
-    The same target, models and environment give the same bytes, with the same times and permissions.
+    The same target, models and environment give the same bytes, times and permissions.
 
     Args:
-        target: a pattern's name, or a Python file whose folder goes into the image with it.
-        base: the image to start from; by default that of the Python which runs.
-        name: of the image; by default that of the pattern, or of the file's folder.
-        folder: where the context is made.
+        target: the name of a pattern, or a Python file, whose folder goes into the image too.
+        base: the base image; by default that of the running Python version.
+        name: the name of the image; by default that of the pattern, or of the file's folder.
+        folder: the folder for the context.
 
     Raises:
-        UserError: something is missing or invalid; then `folder` is not there.
+        UserError: something is missing or invalid. Then `folder` does not exist.
     """
     base = base or DEFAULT_BASE
     if not BASE.fullmatch(base):
@@ -124,7 +124,7 @@ def _whole(folder: Path) -> Iterator[None]:
 
 
 def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
-    """The file to serve and its description: the user's own file, or that of a project made of a pattern."""
+    """The file to serve, and its description: the user's own file, or the app of a project made from a pattern."""
     if target.endswith(".py"):
         file = Path(target)
         if not file.is_file():
@@ -142,11 +142,11 @@ def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
 
 
 def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
-    """Copies the app; each model of a registry that it names becomes a file of its own."""
+    """Copies the app, and replaces each registered model that it names by a file."""
     registered = [leaf for leaf in served_models(file) if not leaf.reference.startswith("file:")]
     copy_app(file.parent, app, home=settings.home)
     served = app / file.name
-    shutil.copyfile(file, served)  # even if its folder's .dockerignore leaves it out
+    shutil.copyfile(file, served)  # even if the .dockerignore of its folder excludes it
     if registered:
         (app / MODELS).mkdir(exist_ok=True)
         for reference in dict.fromkeys(leaf.reference for leaf in registered):
@@ -172,12 +172,12 @@ def _model_file(leaf: ServedModel, app: Path) -> Path:
     return path
 
 
-# ---- what an image says of itself: the keys of the OCI image specification, version and digest of each model --------
+# ---- labels: the keys of the OCI image specification, and the version and digest of each model -----------------------
 # https://github.com/opencontainers/image-spec/blob/main/annotations.md
 
 
 def _labels(name: str, base: str, models: Sequence[PackedModel], description: str = "") -> Mapping[str, str]:
-    """The labels of an image; it has the version of its model if it has one model."""
+    """The labels of an image. If it has exactly one model, its version is that of the model."""
     found = {
         f"{OCI}.title": name,
         f"{OCI}.base.name": base,

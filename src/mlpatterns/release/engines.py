@@ -18,21 +18,21 @@ from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["ENGINES", "BuiltImage", "ImageEngine", "check_tag", "find_engine"]
 
-# Each with a command that succeeds where it can build; docker's needs its daemon.
+# Each with a command that succeeds if the engine can build; docker needs its daemon for that.
 ENGINES = {
     "docker": ("version", "--format", "{{.Server.Version}}"),
     "podman": ("version", "--format", "{{.Client.Version}}"),
     "buildah": ("version",),
 }
-PATIENCE = 20.0  # seconds for a question
-# A name as the distribution specification has it: [HOST[:PORT]/]PATH[:TAG].
+PATIENCE = 20.0  # seconds for a query to an engine
+# A name by the OCI distribution specification: [HOST[:PORT]/]PATH[:TAG].
 WORD = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 NAME = re.compile(rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{WORD}(?:/{WORD})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?")
 LAST_WORDS = 20  # lines of a failed build that an error quotes
 
 
 def check_tag(tag: str) -> None:
-    """Checks a tag before the build, since engines check it only afterwards.
+    """Checks a tag before the build, because engines check it only afterwards.
 
     Raises:
         WrongUse: engines would refuse it.
@@ -42,7 +42,7 @@ def check_tag(tag: str) -> None:
 
 
 class BuiltImage(Struct, frozen=True):
-    """An image: its digest (``sha256:…``), its size in bytes with its base, the seconds that building it took."""
+    """A built image: its digest (``sha256:…``), its size in bytes including the base, and the build time in seconds."""
 
     tag: str
     digest: str
@@ -57,14 +57,14 @@ class ImageEngine(Struct, frozen=True):
     command: str
 
     def has(self, image: str) -> bool:
-        """Whether `image` is on this machine, so that a build needs not fetch it."""
+        """Whether `image` is on this machine, so that a build does not need to fetch it."""
         return _asked(self.command, "inspect", "--type", "image", image).returncode == 0
 
     def words(self, folder: Path, tag: str, digest_file: Path) -> list[str]:
         """The command that builds the context in `folder`; it writes the image's digest into `digest_file`."""
         own = ["--build-arg", f"SOURCE_DATE_EPOCH={epoch()}"]
         if self.name != "docker":
-            # Docker's format has health checks, which OCI's lacks.
+            # Docker's image format supports health checks; the OCI format does not.
             own = ["--format", "docker", "--timestamp", str(epoch())]
         return [self.command, "build", *own, "--tag", tag, "--iidfile", str(digest_file), str(folder)]
 
@@ -72,7 +72,7 @@ class ImageEngine(Struct, frozen=True):
         """Builds an image.
 
         Raises:
-            UserError: the engine failed; with the last it wrote.
+            UserError: the engine failed; the text quotes its last lines.
         """
         with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as own:
             digest_file = Path(own) / "digest"
@@ -90,7 +90,7 @@ class ImageEngine(Struct, frozen=True):
         return BuiltImage(tag, digest, self._bytes(digest), seconds)
 
     def _bytes(self, digest: str) -> int:
-        """The size of an image with its base; layers that it shares with others count in full."""
+        """The size of an image in bytes, including its base; layers that it shares with other images count in full."""
         if self.name == "buildah":
             return _size(self.command, digest)
         asked = _asked(self.command, "image", "inspect", "--format", "{{.Size}}", digest)
@@ -98,13 +98,13 @@ class ImageEngine(Struct, frozen=True):
 
 
 def find_engine(name: str | None = None) -> ImageEngine:
-    """The engine called `name`, else the first that works.
+    """The engine called `name`, or the first one that works.
 
     Args:
-        name: ``docker``, ``podman`` or ``buildah``; by default whichever works.
+        name: ``docker``, ``podman`` or ``buildah``; by default the first that works.
 
     Raises:
-        UserError: there is none, or not that one.
+        UserError: no engine works, or that engine does not.
     """
     if name is not None and name not in ENGINES:
         raise WrongUse(f"{name!r} cannot build images here; --builder takes {', '.join(ENGINES)}")
@@ -136,7 +136,7 @@ def _asked(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _size(command: str, digest: str) -> int:
-    """buildah has sizes only in its manifests: those of the layers, as they are kept."""
+    """The size of an image of buildah in bytes: the sum over its layers in stored form. Only manifests have sizes."""
     asked = _asked(command, "inspect", "--type", "image", "--format", "{{.Manifest}}", digest)
     manifest = msgspec.json.decode(asked.stdout or "{}", type=dict[str, object])
     layers = msgspec.convert(manifest.get("layers", []), list[dict[str, object]])

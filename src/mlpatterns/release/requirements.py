@@ -1,4 +1,4 @@
-"""The requirements of an app: from requirements.txt beside it, else from pyproject.toml, else from its imports."""
+"""The requirements of an app: from requirements.txt in its folder, else from pyproject.toml, else from its imports."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class _PyprojectFile(msgspec.Struct):
 
 
 def requirements_of(file: Path) -> list[str]:
-    """The arguments for pip that install what `file` needs to be served.
+    """The arguments for pip that install the packages which `file` needs to be served.
 
     Raises:
-        UserError: it cannot be read, or nothing says where an import comes from.
+        UserError: the file cannot be read, or the package of an import is unknown.
     """
     listed, described = file.with_name("requirements.txt"), file.with_name("pyproject.toml")
     try:
@@ -47,7 +47,8 @@ def requirements_of(file: Path) -> list[str]:
 
 
 def _modules(file: Path, seen: set[Path]) -> Iterator[str]:
-    """The top-level modules that a file imports, anywhere in it, and those beside it in their turn."""
+    """The top-level modules that a file imports, anywhere in it. For a module in the same folder, the modules that it
+    imports in turn."""
     seen.add(file)
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))

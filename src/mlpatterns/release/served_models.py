@@ -1,6 +1,6 @@
-"""The models that an app serves, listed in a process of its own, so that the app's imports stay there.
+"""Lists the models that an app serves. It runs in a separate process, which isolates the app's imports.
 
-`python -m mlpatterns.release.served_models FILE.py` prints them as JSON; nothing is started and no model is loaded.
+`python -m mlpatterns.release.served_models FILE.py` prints the models as JSON, without starting or loading them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["ServedModel", "served_models"]
 
 
 class ServedModel(Struct, frozen=True):
-    """A model of an app: the name it is served as, and the reference that the app writes for it."""
+    """A model of an app: its served name, and its reference in the app."""
 
     name: str
     reference: str
@@ -30,11 +30,12 @@ def served_models(file: Path) -> list[ServedModel]:
     """The models of an app that are files or registered, in the order in which they start.
 
     Raises:
-        UserError: the app cannot be built, or serves something else; the traceback, if there is one, went to
+        UserError: the app cannot be built, or is not an app of mlpatterns; the text is what the process wrote to
             standard error.
     """
     words = [sys.executable, "-m", "mlpatterns.release.served_models", file.name]
-    # A part that runs elsewhere is no model here; and compiled code must not get into the build context.
+    # Without these settings, no part of the app is replaced by a remote one. No bytecode, because it would get into the
+    # build context.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_SERVICE")}
     environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(  # noqa: S603 - our own command
@@ -71,7 +72,7 @@ def _leaves(target: str) -> Iterator[ServedModel]:
 
 
 def main() -> int:
-    """Prints the models; an error is a sentence on standard error."""
+    """Prints the models; prints an error to standard error and returns 1."""
     try:
         print(msgspec.json.encode(list(_leaves(sys.argv[1]))).decode())  # noqa: T201 - this is its output
     except UserError as error:

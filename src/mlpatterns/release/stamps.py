@@ -1,4 +1,4 @@
-"""One time for all files of a release, so that the same content gives the same bytes at any time."""
+"""Sets one time for all files of a release, so that equal content gives equal bytes at any time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from mlpatterns.user_errors import SettingsError
 
 __all__ = ["epoch", "stamp"]
 
-DEFAULT = 315_532_800  # 1980-01-01, the first moment that a wheel's zip can say
+DEFAULT = 315_532_800  # 1980-01-01, the earliest time that a zip file can represent
 READABLE, RUNNABLE = 0o644, 0o755
 
 
 def epoch() -> int:
-    """Seconds since 1970 of SOURCE_DATE_EPOCH (reproducible-builds.org), or those of 1980.
+    """The time of all files in seconds since 1970: SOURCE_DATE_EPOCH (reproducible-builds.org), by default 1980-01-01.
 
     Raises:
-        SettingsError: it is no such number.
+        SettingsError: SOURCE_DATE_EPOCH is not such a number.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text and not (text.isascii() and text.isdigit()):
@@ -26,7 +26,7 @@ def epoch() -> int:
 
 
 def stamp(folder: Path) -> None:
-    """Sets that time, and permissions that do not depend on the umask, for everything below `folder`."""
+    """Sets this time, and permissions that do not depend on the umask, for all files and folders below `folder`."""
     moment = epoch()
     for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
         path.chmod(RUNNABLE if path.is_dir() else READABLE)

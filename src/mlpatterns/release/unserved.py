@@ -1,4 +1,4 @@
-"""Models of an app's folder that it does not serve stay out of its image."""
+"""Removes models that an app does not serve from its image."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["remove_unserved"]
 
-SEARCHES = re.compile(r"glob|iterdir|listdir|scandir|os\.walk")  # code that may open files by no name
+SEARCHES = re.compile(r"glob|iterdir|listdir|scandir|os\.walk")  # code that may find files without naming them
 
 
 def remove_unserved(app: Path, served: Collection[Path]) -> None:
-    """Removes the models in the folder ``models`` of `app` that it does not serve, with the files that belong to them.
+    """Removes the unserved models from the folder ``models`` of `app`, with the files that belong to them.
 
-    A model stays if the app's own code may open it: if its name occurs in a Python file, or one searches folders.
+    A model is kept if the app's code may open it: if its name occurs in a Python file, or a Python file searches
+    folders.
 
     Args:
         app: a copy of the app's folder.
-        served: the files of the models that it serves.
+        served: the files of the models that the app serves.
     """
     code = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted(app.rglob("*.py")))
     if SEARCHES.search(code):
@@ -41,5 +42,5 @@ def remove_unserved(app: Path, served: Collection[Path]) -> None:
 def _belonging(model: Path) -> list[Path]:
     try:
         return [model.parent / name for name in files_of(model)]
-    except ModelFileError:  # it is damaged, or its weights are missing
+    except ModelFileError:  # the model is damaged, or its weights are missing
         return [model]

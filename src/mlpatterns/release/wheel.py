@@ -1,4 +1,4 @@
-"""A wheel of the running mlpatterns, packed from its own files, so that an image has what was tried here."""
+"""Packs a wheel of the running mlpatterns from its files, so that an image has the code that was tested here."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mlpatterns.user_errors import UserError
 __all__ = ["pack"]
 
 PACKAGE = Path(__file__).parents[1]
-OF_THE_WHEEL = ("METADATA", "WHEEL", "entry_points.txt", "licenses/")  # the rest says how and where it was installed
+OF_THE_WHEEL = ("METADATA", "WHEEL", "entry_points.txt", "licenses/")  # the other files describe the installation
 
 
 def pack(folder: Path) -> Path:
     """Writes the wheel into `folder`: the same bytes each time, whether mlpatterns is installed or editable.
 
     Raises:
-        UserError: mlpatterns is not installed, so nothing says what it needs.
+        UserError: mlpatterns is not installed, so its requirements are unknown.
     """
     try:
         found = distribution("mlpatterns")
@@ -48,7 +48,7 @@ def _package() -> dict[str, bytes]:
 
 
 def _is_source(path: Path) -> bool:
-    """Whether a file of the package is its own: not bytecode, nor what an editor or a file manager keeps beside it."""
+    """Whether a file belongs to the package: not bytecode or a temporary file of an editor or file manager."""
     beside = path.suffix == ".pyc" or path.name.endswith("~")
     return not beside and not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 

@@ -1,6 +1,6 @@
-"""Wheels of exactly the packages that an app needs to be served, in the versions that are installed here.
+"""Collects wheels of exactly the packages that an app needs to be served, in the versions that are installed here.
 
-pip gets them on this machine, as its configuration says: the build itself needs no network, no index and no password.
+pip collects them on this machine with its own configuration. So the build needs no network, index or password.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["Wheelhouse", "gather"]
 
-LAST_WORDS = 5  # lines of pip that an error quotes
-MANYLINUX = ("2_17", "2_27", "2_28")  # what wheels for Linux are built on, for machines that are none
+LAST_WORDS = 5  # lines of pip's output that an error quotes
+MANYLINUX = ("2_17", "2_27", "2_28")  # the platforms of wheels to request if this machine does not run Linux
 
 
 class Wheelhouse(Struct, frozen=True):
     """Wheels in a folder.
 
     Attributes:
-        pip: the file name of the wheel that installs the others, and is not installed itself.
-        pinned: name and version of each of the others, sorted.
-        requirements: the text of a requirements file with their versions and hashes.
+        pip: the file name of the wheel of pip, which installs the others and is not installed itself.
+        pinned: the name and version of each of the other wheels, sorted.
+        requirements: the text of a requirements file with the versions and hashes of the other wheels.
     """
 
     pip: str
@@ -42,17 +42,18 @@ class Wheelhouse(Struct, frozen=True):
 
 
 def gather(wanted: Sequence[str], folder: Path, kept: Path) -> Wheelhouse:
-    """Fills `folder` with the wheels of `wanted`, which is made.
+    """Creates `folder` and fills it with the wheels of `wanted` and of their dependencies.
 
     Args:
         wanted: arguments for pip: requirements, or ``-r`` and a file.
-        kept: a cache folder, so that the next build needs no package index.
+        kept: a folder that caches wheels, so that the next build needs no package index.
 
     Raises:
-        UserError: pip is not here, or cannot get one of them.
+        UserError: pip is not installed, or cannot get a wheel.
     """
     folder.mkdir()
-    beside = folder / "own"  # not where pip writes; by version and not by file, since that fails with extras
+    # Not the folder to which pip writes. The wheel is pinned by version, because a pin by file fails with extras.
+    beside = folder / "own"
     beside.mkdir()
     own = pack(beside)
     constraints = beside / "constraints.txt"
@@ -62,7 +63,7 @@ def gather(wanted: Sequence[str], folder: Path, kept: Path) -> Wheelhouse:
     if done.returncode:
         done = _run(folder, *words)
         _keep(folder, kept, own.name)
-    own.replace(folder / own.name)  # whatever an index may have under that name
+    own.replace(folder / own.name)  # it replaces a wheel of this name that pip may have got from an index
     shutil.rmtree(beside)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")][-LAST_WORDS:]
@@ -83,7 +84,7 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _keep(folder: Path, kept: Path, own: str) -> None:
-    """Copies each wheel atomically, since another build may read the cache now."""
+    """Copies each wheel to the cache atomically, because another build may read it now."""
     kept.mkdir(parents=True, exist_ok=True)
     for wheel in folder.glob("*.whl"):
         if wheel.name != own:
@@ -93,7 +94,7 @@ def _keep(folder: Path, kept: Path, own: str) -> None:
 
 
 def _command() -> list[str]:
-    """The pip command that fills the folder; on other systems than Linux it asks for wheels for Linux."""
+    """The pip command that fills the folder; on systems other than Linux it requests wheels for Linux."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     if platform.system() == "Linux":
         return [*pip, "wheel", "--prefer-binary", "--wheel-dir"]
@@ -112,7 +113,7 @@ def _pip() -> str:
 
 
 def _installed() -> list[str]:
-    """Pins of all packages that were installed from an index, so that the image has what was tried here."""
+    """Pins of all packages that were installed from an index, so that the image has the versions tested here."""
     found = {normalized_name(each.name): each for each in importlib.metadata.distributions()}
     indexed = {name: each for name, each in found.items() if each.read_text("direct_url.json") is None}
     return [f"{name}=={each.version}" for name, each in sorted(indexed.items()) if name != "mlpatterns"]

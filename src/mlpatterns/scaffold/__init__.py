@@ -1,1 +1,1 @@
-"""A user's project made of a pattern: its app, models, tests, Makefile and Dockerfile."""
+"""Makes a user's project from a pattern: its app, models, tests, Makefile and Dockerfile."""

@@ -1,6 +1,6 @@
-"""The Dockerfile: one for the projects that `new` makes and for what `image build` builds.
+"""The Dockerfile of the projects that `new` makes, and of the images that `image build` builds.
 
-They differ in where packages come from: an index, asked during the build, or wheels that lie in the build context.
+The two differ in the source of the packages: an index that the build queries, or wheels in the build context.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RUN python3 -m venv /venv
 COPY pyproject.toml README.md *.whl ./
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check "${MLPATTERNS}" ."""
 OTHER = f"the wheels are for Python {PYTHON}, and this base has another: build with that of the base, or name a base"
-# Compiled by the content of the source and not by its time, so that the same packages are the same bytes.
+# Bytecode is validated by the hash of the source, not by its time, so that equal packages give equal bytes.
 FROM_WHEELS = """\
 COPY requirements.txt ./
 COPY wheels wheels
@@ -37,25 +37,25 @@ def containerfile(install: str, copy: str, *, base: str = DEFAULT_BASE, file: st
 
     Args:
         install: the instructions that make ``/venv``.
-        copy: those that put the app and its models into ``/app``.
-        base: the image that both stages start from.
-        file: what is served.
+        copy: the instructions that copy the app and its models to ``/app``.
+        base: the base image of both stages.
+        file: the name of the served file.
     """
     return fill_template("Dockerfile.in", {"base": base, "install": install, "copy": copy, "file": file})
 
 
 def of_a_project() -> str:
-    """The Dockerfile of a project: packages come from an index."""
+    """The Dockerfile of a project, whose packages come from an index."""
     return containerfile(FROM_INDEX, "COPY app.py ./\nCOPY models models")
 
 
 def of_wheels(pip: str, epoch: int, *, base: str, file: str, labels: Mapping[str, str]) -> str:
-    """The Dockerfile of a context with ``requirements.txt``, ``wheels``, and the app and its models in ``app``.
+    """The Dockerfile for a build context with ``requirements.txt``, ``wheels``, and the app and its models in ``app``.
 
     Args:
         pip: the file name of the wheel that installs the others.
         epoch: the time of all files, in seconds since 1970.
-        labels: of the image.
+        labels: the labels of the image.
     """
     version = PYTHON.split(".")
     install = FROM_WHEELS.replace("%%python", ", ".join(version)).replace("%%other", OTHER)
@@ -65,6 +65,6 @@ def of_wheels(pip: str, epoch: int, *, base: str, file: str, labels: Mapping[str
 
 
 def _quoted(text: str) -> str:
-    """Quotes a text for an instruction, so that nothing in it is a variable, an end or a new line."""
+    """Quotes a text for an instruction, so that variables, quotes and line breaks in it have no effect."""
     plain = " ".join(text.split())
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'

@@ -1,4 +1,4 @@
-"""Facts about a running app, found by predictions: which tests its project can have."""
+"""Finds facts about a running app by predictions; they determine the tests that its project can have."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["ServedFacts", "facts_of", "load_app"]
 
 
 PATIENCE = 30.0  # seconds until an app is ready
-# Always the same, since the caller may decide which model answers; the project's tests send it too.
+# Always the same, because the model that answers may depend on the caller; the project's tests send it too.
 CALLER = {"user-id": "tests"}
 
 
@@ -36,11 +36,11 @@ class ServedFacts(Struct, frozen=True):
 
     Attributes:
         answers: it answers its sample at once, with every output.
-        simple: the simple API can send what it takes.
-        sample: and what it answers to its sample, each time the same.
-        plain: which is `{"prediction": …}` of the primary output.
-        rows: each of several rows gets the answer that it gets alone.
-        labelled: each column of the answer has a label, and `/predict/label` gives that of the highest.
+        simple: the simple API can send its input.
+        sample: the simple API can also send its sample, and the answer is the same each time.
+        plain: that answer is `{"prediction": …}` of the primary output.
+        rows: each of several rows gets the same answer as alone.
+        labelled: each column of the answer has a label, and `/predict/label` returns that of the highest value.
     """
 
     name: str
@@ -54,10 +54,10 @@ class ServedFacts(Struct, frozen=True):
 
 
 def load_app(path: Path) -> App:
-    """The app of a file that `new` wrote.
+    """Loads the app of a file that `new` wrote.
 
     Raises:
-        NotOffered: it needs a registry.
+        NotOffered: the app needs a registry.
     """
     app: App = runpy.run_path(str(path))["app"]
     left = ", ".join(sorted({str(reference) for reference in registered_models(app)}))
@@ -69,10 +69,10 @@ def load_app(path: Path) -> App:
 
 
 async def facts_of(app: App) -> list[ServedFacts]:
-    """Starts an app with stores of its own, sends each of its models its sample, and stops it.
+    """Starts an app with temporary stores, sends each of its models its sample, and stops the app.
 
     Raises:
-        UserError: it does not start, or is not ready in time.
+        UserError: the app does not start, or is not ready in time.
     """
     with own_stores():
         async with app.running():
@@ -82,7 +82,8 @@ async def facts_of(app: App) -> list[ServedFacts]:
 
 
 async def _ready(model: Predictor) -> None:
-    """Waits until each of its pieces has metadata: that of a JobQueue comes from its worker, which starts after it."""
+    """Waits until each piece of the model has metadata. A JobQueue gets its metadata from its worker, which starts
+    later."""
     pieces = [piece for _, piece in start_order([(model.name, model)])]
 
     async def described() -> bool:
@@ -113,14 +114,14 @@ async def _fact(name: str, model: Predictor, answers: Answers) -> ServedFacts:
 
 
 def _sendable(spec: TensorSpec, sample: Mapping[str, Array] | None) -> bool:
-    """Whether JSON rows can hold the input: it has rows, and one text a row."""
+    """Whether JSON rows can represent the input: it has rows, and at most one text per row."""
     if not spec.shape:
         return False
     return spec.datatype != "BYTES" or sample is None or sample[spec.name].size == len(sample[spec.name])
 
 
 async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None:
-    """The primary output; None if an output is missing, as for a job that waits, or if JSON cannot hold it."""
+    """The primary output; None if an output is missing, as for a waiting job, or if JSON cannot represent it."""
     try:
         response = await model.predict(request(inputs, headers=CALLER))
     except PredictionError:
@@ -149,7 +150,8 @@ async def _repeats(model: Predictor, inputs: Mapping[str, Array], answers: Answe
 
 
 async def _each_row(model: Predictor, sample: Mapping[str, Array], once: Array) -> bool:
-    """Whether the sample and other rows give the same outputs together as alone; `once` is the sample's output."""
+    """Whether the sample and other rows get the same outputs in one request as in separate ones; `once` is the sample's
+    output."""
     others = {name: value if value.dtype == object else np.ones_like(value) for name, value in sample.items()}
     alone = await _answer(model, others)
     together = await _answer(model, {name: np.concatenate([sample[name], others[name]]) for name in sample})

@@ -1,4 +1,4 @@
-"""Reading the imports of a module, and writing those that are needed."""
+"""Reads the imports of a module, and writes the import statements that are needed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from msgspec import Struct
 
 __all__ = ["ImportedName", "import_lines", "imported"]
 
-WIDTH = 120  # characters of a line
+WIDTH = 120  # characters per line
 NEEDS = {"BatchJob": "cronsim", "ImageDecoder": "PIL", "GoldenImages": "PIL"}
 
 
 class ImportedName(Struct, frozen=True):
-    """One name that an import binds; without `name` it is the module itself.
+    """One name that an import binds. Without `name`, the import binds the module itself.
 
     Attributes:
-        typing: only type checkers import it.
+        typing: whether only type checkers import it.
     """
 
     module: str
@@ -33,13 +33,13 @@ class ImportedName(Struct, frozen=True):
 
     @property
     def needed(self) -> str:
-        """The top-level module that it takes: of a name of mlpatterns the one that this imports when it starts."""
+        """The top-level module that the import needs; for some names of mlpatterns, a package that those need."""
         module = self.module.partition(".")[0]
         return NEEDS.get(self.name, module) if module == "mlpatterns" else module
 
 
 def imported(nodes: Iterable[ast.AST]) -> Iterator[ImportedName]:
-    """The names that these statements import, also below `if TYPE_CHECKING`."""
+    """The names that these statements import, including those below `if TYPE_CHECKING`."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (ImportedName(name.name, "", name.asname or "") for name in node.names)
@@ -51,7 +51,7 @@ def imported(nodes: Iterable[ast.AST]) -> Iterator[ImportedName]:
 
 
 def import_lines(entries: Iterable[ImportedName]) -> list[str]:
-    """The import statements for `entries`, in the order that isort gives them."""
+    """The import statements for `entries`, in the order of isort."""
     wanted = list(dict.fromkeys(entries))
     checked = [entry for entry in wanted if entry.typing]
     if checked:
@@ -88,7 +88,7 @@ def _from(module: str, entries: list[ImportedName]) -> list[str]:
 
 
 def _order(entry: ImportedName) -> tuple[int, str]:
-    """Constants, then classes, then the rest."""
+    """The sort key: constants first, then classes, then the rest."""
     name = entry.name
     return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)
 

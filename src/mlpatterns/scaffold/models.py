@@ -1,4 +1,4 @@
-"""The models of a project: files that belong to it, each with its metadata beside it."""
+"""The models of a project: files in its folder, each with its metadata beside it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class CopiedModel(Struct, frozen=True):
-    """A model of a project. `origin` says where it came from, in words; `sha256` is that of its ONNX file and
-    weights, in hex."""
+    """A model of a project. `origin` describes its source in words; `sha256` is that of its ONNX file and weights, in
+    hex."""
 
     name: str
     sha256: str
@@ -46,7 +46,7 @@ def file_name(reference: Reference) -> str:
     """The name of a model's file in a project, without its suffix.
 
     Raises:
-        ModelFileError: there is no such file.
+        ModelFileError: the file does not exist.
     """
     if isinstance(reference, FileReference):
         return unregistered_files(reference.path).name
@@ -62,7 +62,7 @@ def copy_model(
         options: arguments of `OnnxModel` that describe the model.
 
     Raises:
-        UserError: there is no such model, ONNX Runtime does not load it, or the options do not fit it.
+        UserError: the model does not exist, ONNX Runtime cannot load it, or the options do not fit it.
     """
     files = locate(reference, settings)
     name = file_name(reference)
@@ -79,7 +79,7 @@ def copy_model(
 
 
 def files_of(copy: Path) -> list[str]:
-    """The names of the files that belong to a copied model, relative to its folder, whether they are there or not."""
+    """The names of the files that belong to a copied model, relative to its folder; they need not exist."""
     copied = unregistered_files(copy)
     return [
         copy.name,
@@ -106,11 +106,11 @@ def _copy(files: ModelFiles, copy: Path) -> None:
         raise ModelFileError(f"{files.model.name} was changed while it was copied; try again")
 
 
-# ---- a file that came alone ----------------------------------------------------------------------------------------
+# ---- a file without metadata ----------------------------------------------------------------------------------------
 
 
 async def _described(model: OnnxModel, settings: Settings) -> ModelMetadata:
-    """The metadata of a model; without its sample if its outputs for that are not finite."""
+    """The metadata of a model; without its sample if an output for the sample is not finite."""
     async with running(model, settings=settings):
         described = model.metadata
         if described.sample is None:

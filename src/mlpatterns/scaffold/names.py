@@ -17,7 +17,7 @@ def empty_folder(path: Path) -> Path:
     """`path` as an absolute path, if a project can be made there.
 
     Raises:
-        WrongUse: the path is a file or a folder that is not empty, or its parent is not there.
+        WrongUse: the path is a file or a folder that is not empty, or its parent does not exist.
     """
     target = path.absolute().resolve()
     if target.is_dir():
@@ -31,10 +31,10 @@ def empty_folder(path: Path) -> Path:
 
 
 def project_name(folder: Path) -> str:
-    """The name of a project in `folder`, as packages are named (PEP 503): small letters, digits and dashes.
+    """The name of a project in `folder`, a normalised package name (PEP 503): lower-case letters, digits and dashes.
 
     Raises:
-        WrongUse: the folder's name makes none, or that of a package which the project needs.
+        WrongUse: the folder's name gives no valid name, or the name of a package that the project needs.
     """
     name = normalized_name(folder.name)
     if not NAME.fullmatch(name):
@@ -46,5 +46,5 @@ def project_name(folder: Path) -> str:
 
 
 def normalized_name(text: str) -> str:
-    """The normalised name of a package: that of a requirement like ``Pillow>=11; extra == "image"`` is ``pillow``."""
+    """The normalised package name in a requirement: for ``Pillow>=11; extra == "image"`` it is ``pillow``."""
     return re.sub(r"[-_.\s]+", "-", re.split(r"[<>=!~;\[(@]", text, maxsplit=1)[0].strip()).lower()

@@ -1,4 +1,4 @@
-"""Making a project of a pattern and its models: a folder that is complete or not there at all."""
+"""Makes a project from a pattern and its models. The folder is created only when it is complete."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from mlpatterns.user_errors import NotOffered, UserError
 
 __all__ = ["MadeProject", "check", "make_project"]
 
-PATTERN_SIGNS = r"[\[\]*?\\]"  # of a .dockerignore
+PATTERN_SIGNS = r"[\[\]*?\\]"  # characters with a meaning in a .dockerignore
 LONGEST = 400  # characters of an example that a README shows
-PARTS = ("answers", "simple", "sample", "plain", "rows", "labelled")  # of its tests: facts that they hold it to
+PARTS = ("answers", "simple", "sample", "plain", "rows", "labelled")  # of its tests; each tests that fact
 
 
 class MadeProject(Struct, frozen=True):
-    """A project that was made. A model without a sample in `facts` needs one before its tests pass."""
+    """A project that was made. A model without a sample in `facts` needs one before the project's tests can pass."""
 
     folder: Path
     name: str
@@ -46,13 +46,13 @@ class MadeProject(Struct, frozen=True):
 
 
 def check(system: System, path: Path, *, model: bool) -> None:
-    """Checks, before a model is trained for it, whether a project can be made.
+    """Checks whether a project can be made, before a model is trained for it.
 
     Args:
-        model: whether the project serves another model than the pattern's own.
+        model: whether the project serves another model than that of the pattern.
 
     Raises:
-        UserError: no project can be made there, or the pattern takes no other model.
+        UserError: no project can be made there, or the pattern does not accept another model.
     """
     project_name(empty_folder(path))
     if "HotSwap" in system.pieces:
@@ -64,14 +64,15 @@ def check(system: System, path: Path, *, model: bool) -> None:
 
 
 def make_project(system: System, path: Path, settings: Settings) -> MadeProject:
-    """Makes a project in `path`, which must be empty or not there.
+    """Makes a project in `path`, which must be empty or not exist.
 
     Args:
         system: a pattern that has an app; the registered models that it serves must exist.
-        settings: their `model` replaces the pattern's own, if the pattern takes another, with the options for it.
+        settings: if the pattern accepts another model, `model` of the settings replaces that of the pattern, with the
+            options for it.
 
     Raises:
-        UserError: the project cannot be made; then nothing was written.
+        UserError: the project cannot be made. Then nothing has been written.
     """
     target = empty_folder(path)
     name = project_name(target)
@@ -100,12 +101,12 @@ def _copy_models(system: System, chosen: Reference | None, folder: Path, setting
     if isinstance(chosen, FileReference):
         references.append(chosen)
     options = model_options(settings)
-    own = chosen or (references[0] if len(references) == 1 else None)  # the model that the options describe
+    own = chosen or (references[0] if len(references) == 1 else None)  # the options describe this model
     return [copy_model(each, folder, settings, options if each == own else {}) for each in references]
 
 
 def _parts(facts: Sequence[ServedFacts]) -> list[str]:
-    """The parts of the tests: those whose facts hold for every model."""
+    """The parts of the tests whose facts hold for every model."""
     return [part for part in PARTS if all(getattr(fact, part) for fact in facts)]
 
 
@@ -114,7 +115,7 @@ def _parts(facts: Sequence[ServedFacts]) -> list[str]:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A folder beside `target`, which is renamed to it if the body succeeds, and else removed."""
+    """A folder beside `target`. It is renamed to `target` if the body succeeds, and removed otherwise."""
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
             folder = Path(beside) / target.name
@@ -127,15 +128,15 @@ def _staged(target: Path) -> Iterator[Path]:
 
 
 def _settle(folder: Path, target: Path) -> None:
-    empty_folder(target)  # still: somebody may have put something there since
-    if target.exists():  # it stays the folder it is, since a shell may stand in it
+    empty_folder(target)  # checked again, because somebody may have written to it in the meantime
+    if target.exists():  # it is not replaced, because it may be the working directory of a shell
         for entry in list(folder.iterdir()):
             entry.rename(target / entry.name)
     else:
         folder.rename(target)
 
 
-# ---- what is put into the templates --------------------------------------------------------------------------------
+# ---- values for the templates --------------------------------------------------------------------------------
 
 
 def _values(
@@ -157,13 +158,13 @@ def _values(
 
 
 def _image_files(folder: Path, models: Sequence[CopiedModel]) -> str:
-    """The lines of .dockerignore for the files of the models. A sign with a meaning there becomes ``?``, any sign."""
+    """The lines of .dockerignore for the files of the models. Special characters become ``?``, which matches any."""
     files = [file for model in models for file in files_of(folder / MODELS / f"{model.name}.onnx")]
     return "\n".join(f"!{MODELS}/{re.sub(PATTERN_SIGNS, '?', file)}" for file in files)
 
 
 def _question(fact: ServedFacts, *, several: bool) -> str:
-    """A command that sends the served model its sample, or asks for its metadata if the sample is too long."""
+    """A command that sends the served model its sample, or requests its metadata if the sample is too long."""
     server = "http://127.0.0.1:8000"
     sendable = fact.simple or len(fact.metadata.inputs) != 1
     examples = list(row_examples(fact.metadata).values()) if sendable else []

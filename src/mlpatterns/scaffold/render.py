@@ -1,4 +1,4 @@
-"""Templates: files of a project with placeholders, `%%name` or `%%{name}`."""
+"""Fills templates: files of a project with placeholders `%%name` or `%%{name}`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from string import Template
 __all__ = ["fill_template", "makefile_value", "render"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-SUFFIX, HIDDEN = ".in", "dot-"  # a packager would take `.gitignore` for its own
+SUFFIX, HIDDEN = ".in", "dot-"  # packaging tools would treat `.gitignore` as their own file
 OTHERS = {"Dockerfile.in"}  # containerfile.py fills it
 
 
 class _Template(Template):
-    delimiter = "%%"  # Makefile, shell and Python have uses of their own for `$` and braces
+    delimiter = "%%"  # Makefile, shell and Python use `$` and braces themselves
 
 
 def render(folder: Path, values: Mapping[str, str], tests: Sequence[str]) -> None:
     """Writes the files of a project into `folder`.
 
     Args:
-        values: of the placeholders; they must be validated, since they are inserted as they are.
-        tests: the parts of its tests, by the names of their templates.
+        values: the values of the placeholders; they must be validated, because they are inserted without escaping.
+        tests: the parts of the project's tests, by the names of their templates.
     """
     for template in sorted({entry.name for entry in TEMPLATES.glob(f"*{SUFFIX}")} - OTHERS):
         name = template.removesuffix(SUFFIX).replace(HIDDEN, ".")
@@ -35,10 +35,10 @@ def render(folder: Path, values: Mapping[str, str], tests: Sequence[str]) -> Non
 
 
 def fill_template(template: str, values: Mapping[str, str]) -> str:
-    """The text of a template, by its name below the folder of templates."""
+    """The filled text of a template; `template` is its path below the folder of templates."""
     return _Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(values)
 
 
 def makefile_value(text: str) -> str:
-    """`text` as the value of a variable of a Makefile whose recipes put the variable between single quotes."""
+    """`text`, escaped as the value of a Makefile variable that recipes put between single quotes."""
     return text.replace("$", "$$").replace("#", "\\#").replace("'", "'\\''")

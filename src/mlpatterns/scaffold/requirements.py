@@ -1,4 +1,4 @@
-"""The requirement of a project on mlpatterns and its extras, from what its app imports."""
+"""The requirement of a project on mlpatterns and its extras, derived from the imports of its app."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from mlpatterns.user_errors import UserError
 __all__ = ["installed_from", "requirement", "version"]
 
 EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
-COLLECTIONS = {"all", "demo", "dev", "test"}  # extras that collect others, and serve nothing
+COLLECTIONS = {"all", "demo", "dev", "test"}  # extras that only combine others
 
 
 def version() -> str:
-    """The least version of mlpatterns that a project takes: this one's, without its patch."""
+    """The lowest version of mlpatterns that a project accepts: this version without its patch number."""
     return ".".join(installed_version("mlpatterns").split(".")[:2])
 
 
 def installed_from() -> str:
-    """Where pip finds mlpatterns: the folder or wheel from which it was installed (PEP 610), else its name."""
+    """The source of mlpatterns for pip: the folder or wheel from which it was installed (PEP 610), else its name."""
     url = json.loads(distribution("mlpatterns").read_text("direct_url.json") or "{}").get("url", "")
     parts = urlsplit(url)
     return unquote(parts.path) if parts.scheme == "file" else "mlpatterns"
 
 
 def requirement(modules: Iterable[str]) -> str:
-    """The requirement of a project with these imports: mlpatterns with the extras that bring them.
+    """The requirement of a project with these imports: mlpatterns with the extras that provide them.
 
     Raises:
-        UserError: something is imported that mlpatterns does not bring.
+        UserError: mlpatterns does not provide an imported module.
     """
     extras = sorted({extra for module in modules for extra in _extra(module)})
     return f"mlpatterns{'[' + ','.join(extras) + ']' if extras else ''}>={version()}"
 
 
 def _extra(module: str) -> Iterator[str]:
-    """The extra that brings `module`, none if it is always there."""
+    """Yields the extra that provides `module`; nothing if the module is always installed."""
     if module in sys.stdlib_module_names or module == "mlpatterns":
         return
     makers = {normalized_name(maker) for maker in packages_distributions().get(module, ())}

@@ -1,7 +1,8 @@
-"""The app of a project: what a pattern composes, cut out of the pattern's own file.
+"""The app of a project: the composition of a pattern, extracted from the pattern's file.
 
-`build`, `app` and what they use stay as they are written there, so that no pattern is kept twice; its header, its demo
-and what only that uses are left out. Where the pattern names a registered model, the project has a file.
+`build`, `app` and the statements that they need are copied unchanged, so that no second copy of a pattern is kept. The
+header, the demo, and statements that only the demo needs are left out. Where the pattern names a registered model, the
+project names a file.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["MODELS", "AppSource", "app_source", "with_files"]
 MODELS = "models"  # the folder of a project's models
 ROOTS = ("build", "app")
 LEAF, CHOSEN = "OnnxModel", "chosen_model"
-READERS = ("GoldenImages", "GoldenRows", "ImageDecoder")  # they read of a model's files, by the same reference
+READERS = ("GoldenImages", "GoldenRows", "ImageDecoder")  # pieces that read files of a model, by the same reference
 FOLDERS = ("HERE", "PROJECT", "APP_FOLDER")  # names for the project's folder, the first that the pattern does not use
 SERVED = '"""What is served, made of the files in models/."""'
 
@@ -38,8 +39,8 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> Ap
     """The source of an app from that of a pattern.
 
     Args:
-        docstring: of the app; plain text without quotes or backslashes.
-        chosen: the name of the file that serves instead of the pattern's own model, without its suffix.
+        docstring: the docstring of the app; plain text without quotes or backslashes.
+        chosen: the name, without suffix, of the file that replaces the pattern's model.
     """
     folder = next(name for name in FOLDERS if name not in pattern)
     text = _with_files(pattern, folder, chosen)
@@ -61,7 +62,7 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> Ap
 
 
 def with_files(text: str) -> str:
-    """The source of a user's own app, whole, with files in MODELS beside it where it names registered models."""
+    """The complete source of a user's own app, in which files in MODELS replace registered models."""
     folder = next(name for name in FOLDERS if name not in text)
     body = ast.parse(text).body
     docstring = bool(body) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
@@ -73,7 +74,7 @@ def with_files(text: str) -> str:
 
 
 def _model_calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """The calls that name a model by their first argument, each with what is called."""
+    """The calls whose first argument names a model, each with the name of the called function."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id=called), args=[_, *_]) if called in (LEAF, CHOSEN):
@@ -97,25 +98,25 @@ def _with_files(pattern: str, folder: str, chosen: str | None) -> str:
             edits += [(call.func, LEAF), (call.args[0], _path(name, folder) + _served_as(name, call))]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and _chooses(node):
-            edits.append((node.body[0], SERVED))  # it tells of a registry and of flags that the project does without
+            edits.append((node.body[0], SERVED))  # the docstring describes a registry, which the project lacks
     return _edited(pattern, edits)
 
 
 def _is_file(name: ast.expr) -> bool:
-    """Whether it names a file; what is put into an f-string may be anything."""
+    """Whether the expression names a file; the values in an f-string may be anything."""
     parts = name.values if isinstance(name, ast.JoinedStr) else [name]
     return is_file("".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts))
 
 
 def _served_as(name: ast.expr, call: ast.Call) -> str:
-    """An argument that keeps the name it is served as: a file of a version would be served as ``NAME:3``."""
+    """An argument that preserves the served name: otherwise the file of a version would be served as ``NAME:3``."""
     text = name.value if isinstance(name, ast.Constant) else ""
     own = re.split("[@:]", str(text))[0]
     return "" if own == text or any(word.arg == "name" for word in call.keywords) or not own else f', name="{own}"'
 
 
 def _path(name: ast.expr, folder: str) -> str:
-    """The expression of the file of the model that the expression `name` names."""
+    """The expression for the file of the model that the expression `name` names."""
     if isinstance(name, ast.Constant):
         inner: list[ast.expr] = [ast.Constant(f"/{MODELS}/{name.value!s}.onnx")]
     else:
@@ -126,7 +127,7 @@ def _path(name: ast.expr, folder: str) -> str:
 
 
 def _edited(text: str, edits: Sequence[tuple[ast.expr | ast.stmt, str]]) -> str:
-    """`text` with nodes replaced; positions are lines and columns in UTF-8, as `ast` counts."""
+    """`text` with nodes replaced; positions are lines and UTF-8 columns, as in `ast`."""
     encoded = text.encode()
     starts = list(accumulate(map(len, encoded.splitlines(keepends=True)), initial=0))
     for node, new in sorted(edits, key=lambda edit: (edit[0].lineno, edit[0].col_offset), reverse=True):

@@ -1,4 +1,4 @@
-"""The statements of a Python file that some of its names need, and their text as it is written there."""
+"""Finds the statements of a Python file that some of its names need, and their original text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["names_used", "needed_statements", "segments"]
 
 
 def needed_statements(body: Sequence[ast.stmt], roots: Iterable[str]) -> list[ast.stmt]:
-    """The top-level statements that define `roots`, and those that these use, in their order.
+    """The top-level statements that define `roots`, and those that they need in turn, in the order of the file.
 
-    Roots that are not defined are left out.
+    Roots that are not defined are ignored.
     """
     homes = {name: statement for statement in body for name in _defined(statement)}
     wanted, seen = list(roots), set[str]()
@@ -34,7 +34,7 @@ def _defined(statement: ast.stmt) -> list[str]:
 
 
 def names_used(statement: ast.AST) -> set[str]:
-    """The names that a statement uses and does not make itself."""
+    """The names that a statement uses and does not define itself."""
     nodes = list(ast.walk(statement))
     loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
@@ -42,7 +42,7 @@ def names_used(statement: ast.AST) -> set[str]:
 
 
 def segments(text: str, kept: Sequence[ast.stmt]) -> list[str]:
-    """The lines of the statements with the comments above them, apart as far as style asks."""
+    """The lines of the statements and of the comments above them, with blank lines between them as style requires."""
     lines = text.splitlines()
     made: list[str] = []
     last, last_block = 0, True

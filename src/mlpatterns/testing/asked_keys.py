@@ -65,7 +65,7 @@ class CacheTrial(Struct, frozen=True):
 
     Attributes:
         first, again: the results of the first and the second round.
-        bytes: the bytes in the whole store at the end; 0 if the store does not know.
+        bytes: the number of bytes in the complete store at the end; 0 if the store does not report them.
     """
 
     first: AskedKeys

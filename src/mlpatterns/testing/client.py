@@ -98,7 +98,7 @@ def _app(served: Any, options: Mapping[str, Any]) -> Any:
 
 
 async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
-    """Calls `look` until its result is true, and returns the result. When the time is over, returns a last result.
+    """Calls `look` until its result is true, and returns the result. When the time is over, calls it once more.
 
     Args:
         look: an async function, which is called repeatedly.
@@ -106,7 +106,7 @@ async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not (found := await look()):  # noqa: ASYNC110 - there is nobody who would tell
+            while not (found := await look()):  # noqa: ASYNC110 - no event reports the change
                 await asyncio.sleep(LOOK)
             return found
     return await look()

@@ -10,7 +10,7 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """A clock that stands still until `advance`; see predictor.Clock.
+    """A clock that changes only when `advance` is called; see predictor.Clock.
 
     Args:
         monotonic, time: its first readings, in seconds; `time` counts from 1970.

@@ -37,9 +37,9 @@ class CountingModel(BasePredictor):
     Attributes:
         calls, rows: how many calls and rows it got so far.
         requests: the requests of these calls, in order.
-        running, most_running: the calls at work now, and the most that were at work at once.
+        running, most_running: the number of calls in progress now, and its maximum so far.
         starts, stops: how often it was started and stopped.
-        cancelled: calls that were cancelled while at work.
+        cancelled: the number of calls that were cancelled while in progress.
     """
 
     def __init__(

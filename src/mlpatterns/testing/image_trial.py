@@ -21,7 +21,7 @@ LAST_LINES = 20  # lines of the output that an error quotes
 
 
 class BuildContext(Struct, frozen=True):
-    """The build context of an image: the folder, and what its files say about the image.
+    """The build context of an image: the folder, and the properties of the image from its files.
 
     Attributes:
         folder: its path; the folder ``app`` in it becomes ``/app`` in the image.

@@ -1,4 +1,4 @@
-"""Training: repeatable, with a proof that the ONNX model equals the fitted one. Importing this is cheap."""
+"""Repeatable training, with a proof that the ONNX model equals the fitted one. This package imports quickly."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ TRAININGS: Mapping[str, Training] = MappingProxyType(
     {one.name: one for one in (SVC, FOREST, OUTLIER, BINARY, FAST, ACCURATE, HALVES)}
 )
 
-# What each registered model is made by: a training, with these options.
+# The training that makes each registered model, with its options.
 MODELS: Mapping[str, tuple[Training, Mapping[str, Any]]] = MappingProxyType(
     {model: (training, options) for training in TRAININGS.values() for model, options in training.models.items()}
 )
 
-# What is trained in steps that each can be run alone.
+# The trainings whose steps can each be run alone.
 PIPELINES: Mapping[str, ImageTraining] = MappingProxyType({CIFAR10.name: CIFAR10})
 
 
@@ -61,23 +61,25 @@ def run(
     """Trains a model and registers it as its next version. Blocks: call it in a thread or a process.
 
     Args:
-        name: of a training, or of a model that one makes: ``iris_binary_setosa`` is ``iris_binary`` with
-            `target_iris` setosa.
-        home: where artifacts go, and the registry, if they have no URLs of their own.
-        artifacts: the URL that they are published below: ``file:///FOLDER`` or ``s3://BUCKET/PREFIX``.
-        options: `test_size` (0.3), `seed` (0) and what the training has beside them; text is read as numbers.
-        promote: move the alias ``champion`` to the new version, if it passes the checks: the same inputs, outputs and
-            labels as the champion, and no far worse evaluation. If it does not, `refused` of the result says why, and
-            the version is registered all the same. A model's first version is its champion anyway.
-        force: promote it unchecked.
-        mlflow: the URI of an MLflow tracking server that gets the run too.
-        report: called with each step as it begins.
-        registry_url: of the model DB; by default SQLite in `home`.
+        name: the name of a training, or of a model that a training makes: ``iris_binary_setosa`` is ``iris_binary``
+            with `target_iris` setosa.
+        home: the folder for the artifacts and the registry, if these have no URLs of their own.
+        artifacts: the base URL of published artifacts: ``file:///FOLDER`` or ``s3://BUCKET/PREFIX``.
+        options: `test_size` (0.3), `seed` (0) and the other options of the training; text is converted to numbers.
+        promote: move the alias ``champion`` to the new version if it passes the checks: it has the same inputs,
+            outputs and labels as the champion, and its evaluation is not much worse. If it fails, the version is
+            registered all the same, and `refused` of the result contains the reason. The first version of a model
+            always becomes its champion.
+        force: promote it without the checks.
+        mlflow: the URI of an MLflow tracking server, which gets the run too.
+        report: called at the beginning of each step.
+        registry_url: the URL of the model DB; by default SQLite in `home`.
 
     Raises:
-        UnknownName: no such training or option.
-        UserError: a bad option, a model that lost parity, a registry, home or server that cannot be used.
-        MissingExtra: what the training needs is not installed: scikit-learn and skl2onnx, or torch; SQLAlchemy.
+        UnknownName: the training or an option does not exist.
+        UserError: an option is invalid, the model lost parity, or the registry, home or server cannot be used.
+        MissingExtra: a package that the training needs is not installed: scikit-learn and skl2onnx, or torch;
+            SQLAlchemy.
     """
     work = _chosen(name, options)
     with tracked(mlflow, name) as track:
@@ -95,28 +97,28 @@ def run_step(
     options: Mapping[str, Any] = MappingProxyType({}),
     report: Callable[[Progress], None] = lambda _: None,
 ) -> StepOutput:
-    """Runs one step of a pipeline, and of those before it what is missing; registers nothing.
+    """Runs one step of a pipeline, and the earlier steps whose outputs are missing. It registers nothing.
 
     Raises:
-        UnknownName: no such pipeline, step or option.
-        UserError: a bad option, data or home that cannot be used.
-        MissingExtra: what the step needs is not installed.
+        UnknownName: the pipeline, step or option does not exist.
+        UserError: an option is invalid, or the data or home cannot be used.
+        MissingExtra: a package that the step needs is not installed.
     """
     return _chosen_step(name, step, options)(home=home, report=report)
 
 
 def check(name: str, *, step: str | None = None, options: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Raises what `run`, or `run_step`, would raise of name, step and options; does nothing.
+    """Checks name, step and options as `run` and `run_step` do, without training.
 
     Raises:
-        UnknownName: no such training, pipeline, step or option.
-        UserError: a bad option.
+        UnknownName: the training, pipeline, step or option does not exist.
+        UserError: an option is invalid.
     """
     _chosen(name, options) if step is None else _chosen_step(name, step, options)
 
 
 def _chosen_step(name: str, step: str, options: Mapping[str, Any]) -> Callable[..., StepOutput]:
-    """The step of that pipeline with these options, ready to be run."""
+    """The step of the pipeline `name`, ready to run with these options."""
     pipeline = PIPELINES.get(name)
     if pipeline is None:
         raise UnknownName("pipeline", name, PIPELINES, "leave out --step for other trainings")
@@ -125,7 +127,7 @@ def _chosen_step(name: str, step: str, options: Mapping[str, Any]) -> Callable[.
 
 
 def _chosen(name: str, options: Mapping[str, Any]) -> Callable[..., TrainingResult]:
-    """The training of that name with these options, ready to be run."""
+    """The training called `name`, ready to run with these options."""
     if name in PIPELINES:
         return partial(PIPELINES[name].train, _image_options(PIPELINES[name], options))
     training, own = _named(name)

@@ -1,8 +1,9 @@
-"""The ONNX of a calibrated support vector classifier, with a short tail: three nodes for two classes, else ten.
+"""The ONNX graph of a calibrated support vector classifier, with few nodes after the SVM: three for two classes, else
+ten.
 
-skl2onnx writes what follows the SVM class by class, some sixty nodes for three, and a server that answers one row at a
-time pays for each of them more than for the SVM. Here all classes go through together; parity is proven for this form
-as for any.
+skl2onnx converts the calibration class by class, in about sixty nodes for three classes. If a server answers one row
+at a time, these nodes take more time than the SVM. This module computes all classes together. The training checks the
+parity of this graph like that of any other.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ __all__ = ["export_calibrated_svc"]
 
 
 def export_calibrated_svc(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> bytes:
-    """The canonical ONNX of ``make_pipeline(…, CalibratedClassifierCV(SVC(), ensemble=False))``; the arguments are
-    those of `export_sklearn`.
+    """The canonical ONNX bytes of ``make_pipeline(…, CalibratedClassifierCV(SVC(), ensemble=False))``; the arguments
+    are those of `export_sklearn`.
 
     Raises:
-        MissingExtra: without skl2onnx.
-        UserError: for another estimator.
+        MissingExtra: skl2onnx is not installed.
+        UserError: it is another estimator.
     """
     model = convert(fitted, spec, outputs, name=name)
     calibrated = fitted[-1]
@@ -44,7 +45,7 @@ def export_calibrated_svc(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSp
 
 
 def _cut(graph: Any, outputs: set[str]) -> str:
-    """Ends the graph after its SVMClassifier and names what that decides; canonical() drops what nothing needs."""
+    """Ends the graph after its SVMClassifier and returns the name of the decisions; canonical() drops unused nodes."""
     for node in graph.node:
         node.output[:] = [f"unused_{name}" if name in outputs else name for name in node.output]
     svm = next(node for node in graph.node if node.op_type == "SVMClassifier")
@@ -53,19 +54,19 @@ def _cut(graph: Any, outputs: set[str]) -> str:
 
 
 def _two(graph: Any, decisions: str, probabilities: str, a: Array, b: Array) -> None:
-    """Of two classes the SVM gives d and -d, d > 0 for the second, whose probability by Platt (1999) is
-    1 / (1 + exp(a d + b)): that is the sigmoid of -a d - b, and the other one's that of a d + b."""
+    """Two classes: the SVM gives d and -d, where d > 0 means the second class. By Platt (1999), the probability of the
+    second class is 1 / (1 + exp(a d + b)), the sigmoid of -a d - b; that of the first is the sigmoid of a d + b."""
     constants = {"slopes": np.array([[a[0], -a[0]], [0, 0]]), "bias": np.array([b[0], -b[0]])}
     _add(graph, constants, ("Gemm", [decisions, "tail_slopes", "tail_bias"], "tail_z", {}),
          ("Sigmoid", ["tail_z"], probabilities, {}))  # fmt: skip
 
 
 def _several(graph: Any, decisions: str, probabilities: str, a: Array, b: Array) -> None:
-    """From pairwise decisions to probabilities, all classes together.
+    """Several classes: computes the probabilities of all classes together from pairwise decisions.
 
-    With d the decision of each pair i < j, p = [d < 0] and S the matrix that has -1 at (pair, i) and +1 at (pair, j),
-    scikit-learn's one-vs-rest score (`_ovr_decision_function`) is f = p S + c + u / (3 (|u| + 1)), where u = -d S and
-    c counts the pairs in which a class comes first. Platt's probability (1999) is 1 / (1 + exp(a f + b)), that is the
+    Let d be the decision of each pair i < j, p = [d < 0], and S the matrix with -1 at (pair, i) and +1 at (pair, j).
+    Then scikit-learn's one-vs-rest score (`_ovr_decision_function`) is f = p S + c + u / (3 (|u| + 1)), where u = -d S
+    and c counts the pairs in which a class comes first. Platt's probability (1999) is 1 / (1 + exp(a f + b)), the
     sigmoid of -a f - b = p (-a S) + (-a c - b) + softsign(u) (-a / 3).
     """
     pairs = list(combinations(range(len(a)), 2))

@@ -1,8 +1,8 @@
 """The canonical form of an ONNX graph: equal computations give equal bytes.
 
-Exporters name nodes from counters and hash order, stamp their version, and list opset imports as a set gives them. Here
-nothing of that is left: constants are named for their content, nodes are put in one topological order that depends on
-what they compute alone, and what they produce is named by that order.
+Exporters name nodes by counters and hash order, write their version into the file, and list opset imports in the order
+of a set. The canonical form contains none of this. Constants are named by a digest of their content. Nodes are in a
+topological order that depends only on what they compute, and their outputs are named by that order.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ SUBGRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 def canonical(model: ModelProto, *, name: str) -> bytes:
     """The bytes of `model` in canonical form.
 
-    The names and order of inputs and outputs stay; everything between them, and all that does not decide an answer
-    (producer, documentation, properties), is replaced. Nodes that nothing needs and equal constants are dropped.
+    Inputs and outputs keep their names and order. All other names are replaced. The producer is replaced too, and
+    documentation and properties are dropped, because they do not affect an answer. Unused nodes and duplicate constants
+    are dropped.
 
     Args:
-        name: the graph's name.
+        name: the name for the graph.
 
     Raises:
-        UserError: for a model with subgraphs (If, Loop, Scan), functions or external data, which this does not order.
+        UserError: the model has subgraphs (If, Loop, Scan), functions, or sparse or external data, which this function
+            cannot order.
     """
     _refuse_unordered(model)
     made = ModelProto(ir_version=model.ir_version, producer_name=PRODUCER)
@@ -70,7 +72,7 @@ def _fill(made: GraphProto, graph: GraphProto) -> None:
 
 
 def _constant(tensor: TensorProto) -> TensorProto:
-    """The same values, stored one way, named for their digest."""
+    """The same values in one storage form, named by their digest."""
     copy = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor))
     content = copy.SerializeToString(deterministic=True)
     copy.name = f"constant_{hashlib.sha256(content).hexdigest()[:16]}"
@@ -78,7 +80,7 @@ def _constant(tensor: TensorProto) -> TensorProto:
 
 
 def _needed(graph: GraphProto) -> list[NodeProto]:
-    """The nodes that an output depends on."""
+    """The nodes on which an output depends."""
     makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
     wanted, waiting = set(), [value.name for value in graph.output]
     while waiting:
@@ -90,7 +92,8 @@ def _needed(graph: GraphProto) -> list[NodeProto]:
 
 
 def _ordered(nodes: list[NodeProto], names: dict[str, str], outputs: set[str]) -> list[NodeProto]:
-    """Of the nodes whose inputs are made, always the one with the least key is next; `names` grows as they are."""
+    """The nodes in order: the next one is always the node with the smallest key among those whose inputs are known.
+    Adds the new names of their outputs to `names`."""
     waiting, ordered = list(nodes), list[NodeProto]()
     while waiting:
         ready = [node for node in waiting if all(name in names for name in node.input)]

@@ -38,7 +38,7 @@ LIBRARIES = ("mlpatterns", "numpy", "scikit-learn", "skl2onnx", "onnx", "onnxrun
 
 
 class Trained(Struct, frozen=True):
-    """A fitted estimator, exported and proven, before it is saved."""
+    """A fitted estimator with its exported model, after the parity check and before it is saved."""
 
     training: Training
     options: Options
@@ -59,12 +59,12 @@ class Trained(Struct, frozen=True):
 
 
 def input_of(data: Dataset) -> TensorSpec:
-    """The one input of a model of `data`: rows of its columns."""
+    """The one input of a model trained on `data`: rows with its columns."""
     return TensorSpec(INPUT, "FP32", (-1, len(data.fields)), fields=data.fields)
 
 
 def contents(trained: Trained, digest: str) -> dict[str, bytes]:
-    """The files of the artifact folder by name; `digest` is the data set's."""
+    """The files of the artifact folder by name; `digest` is that of the data set."""
     data, split = trained.data, trained.split
     return {
         MODEL: trained.model,
@@ -76,13 +76,14 @@ def contents(trained: Trained, digest: str) -> dict[str, bytes]:
 
 
 def golden_set(model: bytes, x: Array, input_name: str) -> Golden:
-    """Some rows of `x` [rows, fields], and the model's answers."""
+    """A golden set: some rows of `x` [rows, fields], and the model's answers to them."""
     chosen = chosen_rows({input_name: x}, ())
     return make_golden(chosen, run_onnx(model, chosen), TOLERANCE)
 
 
 def _metadata(trained: Trained) -> ModelMetadata:
-    """The version is the digest's beginning: the registry's number is not known yet, and is put in when it is read."""
+    """The metadata. Its version is the beginning of the digest, because the registry's version number is not known yet;
+    the number replaces it when the metadata is read."""
     training, data = trained.training, trained.data
     sample = {INPUT: np.array([training.sample], dtype=np.float32)}
     return ModelMetadata(
@@ -99,12 +100,12 @@ def _metadata(trained: Trained) -> ModelMetadata:
 
 
 def parameters(trained: Trained) -> dict[str, Any]:
-    """The options, and the estimator as scikit-learn writes it."""
+    """The options, and the text form of the estimator by scikit-learn."""
     return {**msgspec.to_builtins(trained.options), "estimator": " ".join(repr(trained.fitted).split())}
 
 
 def _record(trained: Trained, digest: str) -> dict[str, Any]:
-    """``training.json``: no time of day in it, so that the same training gives the same bytes."""
+    """The contents of ``training.json``; they include no time, so that the same training gives the same bytes."""
     split = trained.split
     return {
         "training": trained.training.name,
@@ -124,7 +125,7 @@ def _record(trained: Trained, digest: str) -> dict[str, Any]:
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str | None]:
-    """The installed versions of libraries by name, None for one that is not installed."""
+    """The installed versions of libraries by name; None for a library that is not installed."""
     return {name: _version(name) for name in names}
 
 

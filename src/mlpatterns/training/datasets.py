@@ -1,4 +1,4 @@
-"""Data sets to train on: all ship with scikit-learn, so that training works offline."""
+"""Data sets for training. All of them ship with scikit-learn, so training works offline."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Dataset(Struct, frozen=True):
     Attributes:
         x: float32, [rows, fields].
         y: int64 class numbers, [rows]; indices into `labels`.
-        fields: the columns' names.
-        labels: the classes' names.
+        fields: the column names.
+        labels: the class names.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Dataset(Struct, frozen=True):
 
 
 class DataSplit(Struct, frozen=True):
-    """A data set in two parts that share no row."""
+    """A data set, split into two parts that share no row."""
 
     x_train: Array
     x_test: Array
@@ -43,10 +43,10 @@ class DataSplit(Struct, frozen=True):
 def iris() -> Dataset:
     """Fisher's iris: 150 flowers, 4 lengths in cm, 3 species.
 
-    The values are cast to float32 here, once, because that is what a served model gets.
+    The values are float32, as in the requests to a served model.
 
     Raises:
-        MissingExtra: without scikit-learn.
+        MissingExtra: scikit-learn is not installed.
     """
     try:
         from sklearn.datasets import load_iris
@@ -59,12 +59,12 @@ def iris() -> Dataset:
 
 
 def digits() -> Dataset:
-    """Handwritten digits (Alpaydin and Kaynak, 1998): 1797 images of 8x8 shades of grey from 0, nothing, to 1, ink.
+    """Handwritten digits (Alpaydin and Kaynak, 1998): 1797 images of 8x8 grey values from 0 (paper) to 1 (ink).
 
     A row is an image, line by line. The rows are in the order of the digits.
 
     Raises:
-        MissingExtra: without scikit-learn.
+        MissingExtra: scikit-learn is not installed.
     """
     try:
         from sklearn.datasets import load_digits
@@ -77,7 +77,7 @@ def digits() -> Dataset:
 
 
 def one_against_rest(data: Dataset, label: str) -> Dataset:
-    """The same rows in two classes: 0 is `label`, so that its probability comes first; 1 is every ``other``."""
+    """The same rows in two classes: 0 is `label`, so that its probability comes first; 1 is ``other``, all the rest."""
     others = (data.y != data.labels.index(label)).astype(np.int64)
     return Dataset(f"{data.name}_{label}", data.x, others, data.fields, (label, "other"))
 
@@ -94,14 +94,14 @@ def dataset_digest(data: Dataset) -> str:
 
 
 def stratified_split(data: Dataset, *, test_size: float, seed: int, least: int = 1) -> DataSplit:
-    """Splits by a seed so that each class has the same share in both parts.
+    """Splits randomly by a seed so that each class has the same share in both parts.
 
     Args:
-        test_size: the share of rows to test on, between 0 and 1.
-        least: how many rows of each class the training needs.
+        test_size: the share of test rows, between 0 and 1.
+        least: the number of rows of each class that the training needs.
 
     Raises:
-        WrongUse: if a part would have too few rows of a class.
+        WrongUse: a part would have too few rows of a class.
     """
     from sklearn.model_selection import train_test_split
 

@@ -1,4 +1,4 @@
-"""The declaration of a training: its data, estimator and outputs, and the options that a user may set."""
+"""The declaration of a training: its data, estimator, outputs, and the options that a user can set."""
 
 from __future__ import annotations
 
@@ -20,35 +20,36 @@ T = TypeVar("T", bound=Struct)
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """The options of every training: the share of rows to test on, and the seed of split and estimator."""
+    """The options of every training: the share of test rows, and the seed of the split and the estimator."""
 
     test_size: float = 0.3
     seed: int = 0
 
     def check(self) -> None:
-        """Raises WrongUse for an invalid value."""
-        if not 0 < self.test_size < 1:  # written so that NaN is refused
+        """Raises WrongUse if a value is invalid."""
+        if not 0 < self.test_size < 1:  # in this form it also refuses NaN
             raise WrongUse(f"test_size must lie between 0 and 1, not {self.test_size}; 0.3 is usual")
         if not 0 <= self.seed < 2**32:
             raise WrongUse(f"seed must be between 0 and {2**32 - 1}, not {self.seed}")
 
 
 class Training(Struct, frozen=True):
-    """One training. `outputs` are in the order of the estimator's.
+    """One training. `outputs` are in the order of the estimator's outputs.
 
     Attributes:
-        load: the data set.
-        estimator: from a seed, an estimator that is not fitted.
+        load: loads the data set.
+        estimator: makes an unfitted estimator from a seed.
         sample: one row, for documentation and warm-up.
-        least: rows of each class that fitting needs.
-        options: what a user may set.
-        variant_option: the option of which each of `variants` makes a model of its own, called ``<name>_<variant>``.
-        adapt: changes the data set as the options say.
-        labels: the names of the classes of the primary output; by default those of the data set.
-        answers: the fitted estimator's outputs by name: what the exported model must reproduce.
-        margin: from outputs, how far each row is from another class; see `parity.compare`.
-        metrics: from a function that predicts rows, the data set and its split, evaluations that JSON can hold.
-        export: the fitted estimator as ONNX bytes.
+        least: the number of rows of each class that fitting needs.
+        options: the type of the options that a user can set.
+        variant_option: the option whose values are `variants`; each variant makes a separate model, called
+            ``<name>_<variant>``.
+        adapt: changes the data set according to the options.
+        labels: the class names of the primary output; by default those of the data set.
+        answers: computes the outputs of the fitted estimator by name, which the exported model must reproduce.
+        margin: computes from the outputs how far each row is from another class; see `parity.compare`.
+        metrics: computes the evaluation, valid as JSON, from a prediction function, the data set and its split.
+        export: converts the fitted estimator to ONNX bytes.
     """
 
     name: str
@@ -72,28 +73,28 @@ class Training(Struct, frozen=True):
 
     @property
     def models(self) -> dict[str, dict[str, str]]:
-        """The models it makes by name, each with the options that make it and no other."""
+        """The models that it makes, by name, each with the options that select this model."""
         if self.variant_option is None:
             return {self.name: {}}
         return {f"{self.name}_{choice}": {self.variant_option: choice} for choice in self.variants}
 
     def model_name(self, options: Options) -> str:
-        """The name under which the model of these options is registered."""
+        """The name under which the model with these options is registered."""
         return f"{self.name}_{getattr(options, self.variant_option)}" if self.variant_option else self.name
 
     def split(self, data: Dataset, options: Options) -> DataSplit:
-        """The two parts of `data` that these options give."""
+        """Splits `data` into the two parts that the options determine."""
         from mlpatterns.training.datasets import stratified_split
 
         return stratified_split(data, test_size=options.test_size, seed=options.seed, least=self.least)
 
 
 def convert_options(training: str, kind: type[T], values: Mapping[str, Any]) -> T:
-    """Options from a mapping, not yet checked; `training` is the name in its errors.
+    """Converts a mapping to options without checking them; `training` is the name for errors.
 
     Raises:
-        UnknownName: for an option that `kind` does not have.
-        WrongUse: for a value of another type.
+        UnknownName: `kind` does not have an option, or a value is not one of the choices of its option.
+        WrongUse: a value has another type.
     """
     fields = tuple(field.name for field in msgspec.structs.fields(kind))
     for name in values:
@@ -111,11 +112,11 @@ def convert_options(training: str, kind: type[T], values: Mapping[str, Any]) -> 
 
 
 def read_options(training: Training, values: Mapping[str, Any]) -> Options:
-    """The options of `training` from a mapping; numbers may be text.
+    """Converts a mapping to the options of `training`, and checks them; numbers may be text.
 
     Raises:
-        UnknownName: for an option that the training does not have, or a choice that there is not.
-        WrongUse: for a value that cannot be.
+        UnknownName: the training does not have an option, or a value is not one of the choices of its option.
+        WrongUse: a value is invalid.
     """
     options = convert_options(training.name, training.options, values)
     options.check()

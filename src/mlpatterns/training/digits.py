@@ -1,4 +1,4 @@
-"""Trainings on digits: a fast model, an accurate one that is slower, and one for each half of the digits."""
+"""Trainings on digits: a fast model, a slower and more accurate one, and one for each half of the digits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["ACCURATE", "FAST", "HALVES", "HalfOptions", "shifted"]
 
 SIDE, FOLDS = 8, 2
 OTHER = "other"
-FIRST = {"low": 0, "high": 5}  # the first of the five digits that a half tells apart
-DIRECTIONS = ((0, 1), (0, -1), (1, 0))  # down and right, in pixels; a fourth adds time and no accuracy
+FIRST = {"low": 0, "high": 5}  # the first of the five digits that the model of a half knows
+DIRECTIONS = ((0, 1), (0, -1), (1, 0))  # (down, right) in pixels; a fourth costs time and adds no accuracy
 
-# A handwritten 0, the first image of the data set: shades from 0 to 16, a line of the image in each line.
+# A handwritten 0, the first image of the data set: grey values from 0 to 16, one image line per source line.
 ZERO = (
     0, 0, 5, 13, 9, 1, 0, 0,
     0, 0, 13, 15, 10, 15, 5, 0,
@@ -34,15 +34,15 @@ ZERO = (
 
 
 class HalfOptions(Options, frozen=True, forbid_unknown_fields=True):
-    """The options of the training of a half: also which half of the digits its model knows."""
+    """The options of the training on a half, including the half of the digits that its model knows."""
 
     half: str = "low"
 
 
 class Shifted:
-    """Fits an estimator on every image and on the same moved by one pixel.
+    """Fits an estimator on every image and on copies that are moved by one pixel.
 
-    What it fits knows nothing of this: `fit` returns the estimator itself.
+    `fit` returns the inner estimator, so that the fitted model does not contain this class.
     """
 
     def __init__(self, estimator: Any) -> None:
@@ -53,7 +53,7 @@ class Shifted:
 
 
 def shifted(x: Array) -> Array:
-    """Each image of `x` [images, 64], then the same moved to the right, to the left and down by a pixel."""
+    """Each image of `x` [images, 64], followed by its copies moved right, left and down by one pixel."""
     images = x.reshape(-1, SIDE, SIDE)
     framed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
     moved = [framed[:, 1 - down : 1 - down + SIDE, 1 - right : 1 - right + SIDE] for down, right in DIRECTIONS]
@@ -61,7 +61,7 @@ def shifted(x: Array) -> Array:
 
 
 def linear(seed: int) -> Any:
-    """Logistic regression, held back so far that it is right nine times in ten: one small product of matrices."""
+    """A logistic regression, regularised so strongly that its accuracy is about 0.9: one small matrix product."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=0.0256, max_iter=1000, random_state=seed)
@@ -75,17 +75,17 @@ def svc(seed: int, folds: int = 5) -> Any:
     from sklearn.svm import SVC
 
     svc = SVC(C=3, gamma=0.25, random_state=seed)
-    # Folds of neighbouring rows: an image and its shifted copies are never on both sides.
+    # A fold is a block of consecutive rows, so an image and its shifted copies are in one fold, except at a boundary.
     return make_pipeline(CalibratedClassifierCV(svc, cv=KFold(folds), ensemble=False))
 
 
 def svc_on_shifted(seed: int) -> Any:
-    """The same on four times the images: what it knows better costs it thousands of kernels a row."""
+    """The same classifier on four times the images: more accurate, but it evaluates thousands of kernels per row."""
     return Shifted(svc(seed, FOLDS))
 
 
 def half(data: Dataset, options: HalfOptions) -> Dataset:
-    """The same images; those of the other half are all of one class, the last."""
+    """The same images, where all those of the other half form one class, the last."""
     first = FIRST[options.half]
     known = [str(digit) for digit in range(first, first + 5)]
     own = (data.y >= first) & (data.y < first + 5)
@@ -94,7 +94,7 @@ def half(data: Dataset, options: HalfOptions) -> Dataset:
 
 
 def classes(count: int) -> tuple[TensorSpec, ...]:
-    """The outputs of a classifier: the number of the most probable class, and the probability of each."""
+    """The outputs of a classifier: the number of the most probable class, and the probability of each class."""
     return TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, count))
 
 

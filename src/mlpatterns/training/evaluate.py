@@ -20,9 +20,9 @@ Answers = Mapping[str, Array]  # a model's outputs by name, [rows, …] each
 
 
 class Scores(Struct, frozen=True):
-    """Scores between 0 and 1; precision, recall and F1 are means over the classes, each class weighing the same.
+    """Scores between 0 and 1; precision, recall and F1 are unweighted means over the classes.
 
-    `confusion` has a row a true class and a column a class that was answered.
+    `confusion` has one row per true class and one column per predicted class.
     """
 
     accuracy: float
@@ -33,7 +33,7 @@ class Scores(Struct, frozen=True):
 
 
 def confusion_matrix(truth: Array, answers: Array, classes: int) -> Array:
-    """Counts, int64 [classes, classes]: the true class down, the answered class across."""
+    """The counts, int64 [classes, classes]: one row per true class, one column per predicted class."""
     cells = truth.astype(np.int64) * classes + answers.astype(np.int64)
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
@@ -41,11 +41,11 @@ def confusion_matrix(truth: Array, answers: Array, classes: int) -> Array:
 def score(truth: Array, answers: Array, classes: int) -> Scores:
     """Scores the answers of a classifier.
 
-    A class that was never answered has precision 0, one that never occurs has recall 0, and F1 is 0 where both are
-    (the macro average of scikit-learn with ``zero_division=0``).
+    A class that is never predicted has precision 0. A class that never occurs has recall 0. If both are 0, F1 is 0.
+    This is the macro average of scikit-learn with ``zero_division=0``.
 
     Args:
-        truth, answers: class numbers below `classes`, both [rows], not empty.
+        truth, answers: the true and the predicted class numbers below `classes`, both [rows], not empty.
     """
     confusion = confusion_matrix(truth, answers, classes)
     hits, answered, occurred = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
@@ -62,7 +62,7 @@ def _mean_ratio(part: Array, whole: Array) -> float:
     return float(np.mean(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)))
 
 
-# ---- a training of a classifier, whose outputs are ``label`` and ``probabilities`` ----
+# ---- the training of a classifier, whose outputs are ``label`` and ``probabilities`` ----
 
 
 def classifier_answers(fitted: Any, x: Array) -> dict[str, Array]:
@@ -71,14 +71,14 @@ def classifier_answers(fitted: Any, x: Array) -> dict[str, Array]:
 
 
 def classifier_margin(answers: Answers) -> Array:
-    """By how much the most probable class of each row leads, [rows]."""
+    """The difference between the two highest probabilities of each row, [rows]."""
     best = np.sort(answers["probabilities"], axis=1)
     lead: Array = best[:, -1] - best[:, -2]
     return lead
 
 
 def classifier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: DataSplit) -> dict[str, Any]:
-    """Accuracy, macro precision, recall, F1 and the confusion matrix, on the rows that were not trained on."""
+    """Accuracy, macro precision, recall, F1 and the confusion matrix on the test rows."""
     scores = score(split.y_test, answer(split.x_test)["label"], len(data.labels))
     metrics: dict[str, Any] = msgspec.to_builtins(scores)
     return metrics

@@ -1,4 +1,4 @@
-"""From a fitted scikit-learn estimator to ONNX bytes."""
+"""Converts a fitted scikit-learn estimator to ONNX bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["OPSETS", "convert", "export_sklearn"]
 
-# ONNX Runtime of the last years runs these, edge builds too; newer ones bring nothing to such models.
+# Every recent ONNX Runtime supports these, including builds for edge devices; newer ones do not improve such models.
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 
 
@@ -19,11 +19,11 @@ def export_sklearn(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, 
 
     Args:
         spec: its one input, FP32 with shape [-1, n].
-        outputs: names and types to give its outputs, in the estimator's order (class, then probabilities).
-        name: the graph's name.
+        outputs: the names and types for its outputs, in the order of the estimator (class, then probabilities).
+        name: the name for the graph.
 
     Raises:
-        MissingExtra: without skl2onnx.
+        MissingExtra: skl2onnx is not installed.
     """
     model = convert(estimator, spec, outputs, name=name)
     from mlpatterns.training.canonical import canonical
@@ -32,9 +32,9 @@ def export_sklearn(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, 
 
 
 def convert(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> Any:
-    """What skl2onnx makes of a fitted estimator, a ModelProto; the arguments are those of `export_sklearn`.
+    """The ModelProto that skl2onnx makes of a fitted estimator; the arguments are those of `export_sklearn`.
 
-    Without `outputs` they keep the names that skl2onnx gives them.
+    If `outputs` is empty, the outputs keep the names that skl2onnx gives them.
     """
     try:
         from skl2onnx import convert_sklearn
@@ -48,7 +48,7 @@ def convert(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *
         return tensor.name, kinds[tensor.datatype]([None if size < 0 else size for size in tensor.shape])
 
     with warnings.catch_warnings():
-        # skl2onnx still reads SVC.probA_ and probB_, which scikit-learn 1.9 deprecates; no use of ours.
+        # skl2onnx still reads SVC.probA_ and probB_, which scikit-learn 1.9 deprecates; this code does not use them.
         warnings.filterwarnings("ignore", message="Attribute `prob[AB]_` was deprecated", category=FutureWarning)
         return convert_sklearn(
             estimator,

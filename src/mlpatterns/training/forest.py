@@ -1,8 +1,8 @@
-"""The ONNX of a random forest on standardised columns as one node: the scaling is in the trees' thresholds.
+"""The ONNX graph of a random forest on standardised columns as one node: the thresholds contain the scaling.
 
 skl2onnx writes casts and a scaler before the trees and casts after them, which take a quarter of the time of a row. A
-tree only asks whether a scaled value is at most its threshold, and scaling, being monotone, can be asked of the value
-as it came: whether that is at most the greatest float32 for which the answer is yes. So nothing is approximated.
+tree only tests whether a scaled value is at most its threshold. Because scaling is monotone, the same test can be made
+on the original value: whether it is at most the greatest float32 that passes. So nothing is approximated.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SIGN = np.int64(1) << 31
 
 
 def export_forest(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> bytes:
-    """The canonical ONNX of ``make_pipeline(CastTransformer(float64), StandardScaler(), CastTransformer(float32),
+    """The canonical ONNX bytes of ``make_pipeline(CastTransformer(float64), StandardScaler(), CastTransformer(float32),
     RandomForestClassifier())``; the arguments are those of `export_sklearn`.
 
     Raises:
-        MissingExtra: without skl2onnx.
-        UserError: for trees that ask something else than whether a value is at most a threshold.
+        MissingExtra: skl2onnx is not installed.
+        UserError: a tree has a test other than whether a value is at most a threshold.
     """
     model = convert(fitted, spec, outputs, name=name)
     from mlpatterns.training.canonical import canonical
@@ -48,15 +48,15 @@ def export_forest(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...]
 
 
 def unscaled(thresholds: Array, mean: Array, scale: Array) -> Array:
-    """For each threshold, float32, the greatest float32 x for which ``float32((x - mean) / scale)`` is at most it.
+    """For each float32 threshold, the greatest float32 x with ``float32((x - mean) / scale) <= threshold``.
 
-    Found by bisection: read as numbers, the bits of floats are in the order of the floats, but for the sign.
+    It is found by bisection: the bits of floats, read as integers, have the order of the floats, apart from the sign.
     """
     low = np.full(len(thresholds), -_bits(np.float32(np.inf)))
     high = -low
     while (high - low > 1).any():
         middle = (low + high) // 2
-        with np.errstate(over="ignore"):  # beyond float32 it is infinite, as it would be in a graph
+        with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, as in a graph
             fits = ((_floats(middle).astype(np.float64) - mean) / scale).astype(np.float32) <= thresholds
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return _floats(low)
@@ -67,7 +67,7 @@ def _bits(value: Any) -> Any:
 
 
 def _floats(order: Array) -> Array:
-    """The floats at these places in the order of all; 0 is the place of 0."""
+    """The floats at these positions in the order of all floats; the float 0 has position 0."""
     bits = np.where(order >= 0, order, SIGN - order).astype(np.uint32)
     floats: Array = bits.view(np.float32)
     return floats

@@ -24,25 +24,25 @@ from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["BINARY", "FOREST", "OUTLIER", "SVC", "BinaryOptions"]
 
-FOLDS = 5  # of the cross-validation that calibrates; each class needs as many rows
+FOLDS = 5  # of the cross-validation for calibration; each class needs at least as many rows
 SAMPLE = (5.1, 3.5, 1.4, 0.2)
 SPECIES = ("setosa", "versicolor", "virginica")
 
 
 class BinaryOptions(Options, frozen=True, forbid_unknown_fields=True):
-    """The options of iris_binary: also the species to tell from the others."""
+    """The options of iris_binary, including the species to distinguish from the others."""
 
     target_iris: str = "setosa"
 
 
 def classes(count: int) -> tuple[TensorSpec, ...]:
-    """The outputs of a classifier: the number of the most probable class, and the probability of each."""
+    """The outputs of a classifier: the number of the most probable class, and the probability of each class."""
     return TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, count))
 
 
 def svc(seed: int) -> Any:
-    """A support vector classifier on standardised columns, its scores calibrated to probabilities (Platt, 1999) by
-    cross-validation; one SVC serves (`ensemble=False`), as ``SVC(probability=True)`` once did."""
+    """A support vector classifier on standardised columns. Cross-validation calibrates its scores to probabilities
+    (Platt, 1999). The model contains one SVC (`ensemble=False`), as ``SVC(probability=True)`` once did."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -54,8 +54,9 @@ def svc(seed: int) -> Any:
 def forest(seed: int) -> Any:
     """A random forest on standardised columns.
 
-    A tree asks whether a value is at most a threshold, so the last digit can decide. Scaling is done in float64 and
-    rounded to float32 once, which is what a forest of scikit-learn works in; `export_forest` keeps that to the digit.
+    A tree tests whether a value is at most a threshold, so the last bit can matter. Scaling is done in float64 and its
+    result rounded once to float32, the type in which a scikit-learn forest works. `export_forest` preserves this
+    exactly.
     """
     try:
         from skl2onnx.sklapi import CastTransformer
@@ -72,8 +73,8 @@ def forest(seed: int) -> Any:
 
 
 def one_class_svm(_seed: int) -> Any:
-    """A one-class support vector machine on standardised columns (Schölkopf and others, 2001); `nu` bounds the share
-    of training rows that it calls outliers. Nothing in it is random: the seed only splits."""
+    """A one-class support vector machine on standardised columns (Schölkopf and others, 2001). `nu` bounds the share
+    of training rows that it calls outliers. It is not random: the seed affects only the split."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import OneClassSVM
@@ -86,7 +87,7 @@ def against_rest(data: Dataset, options: BinaryOptions) -> Dataset:
     return one_against_rest(data, options.target_iris)
 
 
-# What all trainings on iris have in common, and all classifiers among them.
+# The fields that all trainings on iris share, and those that all classifiers among them share.
 on_iris = partial(Training, load=iris, sample=SAMPLE)
 classifier = partial(on_iris, primary_output="probabilities")
 calibrated = partial(classifier, estimator=svc, least=FOLDS, export=export_calibrated_svc)

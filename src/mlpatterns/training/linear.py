@@ -1,6 +1,6 @@
-"""The ONNX of a logistic regression as a product of matrices, which every runtime has and which can be quantised.
+"""The ONNX graph of a logistic regression as a matrix product, which every runtime supports and which can be quantised.
 
-skl2onnx writes an operator of ONNX's machine-learning domain, whose probabilities it then casts and divides again.
+skl2onnx writes an operator of ONNX's machine-learning domain instead, then casts its probabilities and divides again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["export_logistic"]
 
 
 def export_logistic(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> bytes:
-    """The canonical ONNX of a LogisticRegression of several classes: softmax(x W + b); the arguments are those of
+    """The canonical ONNX bytes of a LogisticRegression of several classes: softmax(x W + b); the arguments are those of
     `export_sklearn`.
 
     Raises:
-        MissingExtra: without onnx.
-        UserError: for one of two classes, whose probability is a sigmoid.
+        MissingExtra: onnx is not installed.
+        UserError: the model has two classes, so that its probability is a sigmoid.
     """
     from mlpatterns.training.canonical import canonical
 

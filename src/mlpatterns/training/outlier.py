@@ -1,8 +1,9 @@
-"""The outputs, evaluations and export of an outlier detector.
+"""The outputs, evaluation and export of an outlier detector.
 
-Its outputs are ``outlier``, whether a row is one, and ``score``, scikit-learn's decision function: the higher, the more
-like the rows trained on; 0 and below is an outlier. The score has no unit: a row far from everything has the lowest,
-minus the detector's threshold, and compares with scores of the same model only.
+Its outputs are ``outlier``, whether a row is an outlier, and ``score``, scikit-learn's decision function. The higher
+the score, the more a row resembles the training rows; an outlier has a score of 0 or below. The score has no unit, and
+only scores of the same model can be compared. A row far from all others has the lowest score, minus the detector's
+threshold.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 OUTPUTS = (TensorSpec("outlier", "BOOL", (-1,)), TensorSpec("score", "FP32", (-1, 1)))
-LABELS = ("outlier", "inlier")  # of a score of 0 and below, and above: the order of scikit-learn's -1 and 1
+LABELS = ("outlier", "inlier")  # of a score up to 0, and above 0: the order of scikit-learn's -1 and 1
 
 SYNTHETIC_ROWS = 1000
 
@@ -33,34 +34,34 @@ def outlier_answers(fitted: Any, x: Array) -> dict[str, Array]:
 
 
 def outlier_margin(answers: Answers) -> Array:
-    """How far each row's score is from 0, [rows]."""
+    """The absolute score of each row, its distance from 0, [rows]."""
     return np.abs(answers["score"][:, 0])
 
 
 def outlier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: DataSplit) -> dict[str, Any]:
-    """The shares of rows that are called outliers: of those trained on, of others like them, of `unlike`."""
+    """The shares of rows that are called outliers: of the training rows, of the test rows, and of `unlike`."""
     rows = {"train": split.x_train, "test": split.x_test, "synthetic": unlike(data.x)}
     return {f"outlier_rate_{name}": float(np.mean(answer(x)["outlier"])) for name, x in rows.items()}
 
 
 def unlike(x: Array) -> Array:
-    """Synthetic outliers, float32 [1000, fields]: uniform between the least and the greatest value of each column of
-    `x`, so that each number has been seen, and few of their combinations.
+    """Synthetic outliers, float32 [1000, fields]: uniform between the minimum and maximum of each column of `x`.
 
-    They are the same at each call, so that the rates of two models compare.
+    So each value is usual and most combinations are not. Every call returns the same rows, so that the rates of two
+    models can be compared.
     """
     random = np.random.default_rng(0)
     return random.uniform(x.min(axis=0), x.max(axis=0), (SYNTHETIC_ROWS, x.shape[1])).astype(np.float32)
 
 
 def export_one_class_svm(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> bytes:
-    """The canonical ONNX of ``make_pipeline(…, OneClassSVM())``; the arguments are those of `export_sklearn`.
+    """The canonical ONNX bytes of ``make_pipeline(…, OneClassSVM())``; the arguments are those of `export_sklearn`.
 
-    skl2onnx ends it in a label of -1 or 1 for the sign of the score. Here `outlier` comes from the score itself, and
-    a score of exactly 0 is an outlier, as in libsvm.
+    The graph of skl2onnx ends with a label of -1 or 1 for the sign of the score. Here `outlier` is computed from the
+    score itself, and a score of exactly 0 is an outlier, as in libsvm.
 
     Raises:
-        MissingExtra: without skl2onnx.
+        MissingExtra: skl2onnx is not installed.
     """
     model = convert(fitted, spec, (), name=name)
     from onnx import TensorProto, helper, numpy_helper

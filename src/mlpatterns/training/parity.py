@@ -12,13 +12,14 @@ from mlpatterns.user_errors import ModelFileError, UserError
 
 __all__ = ["TOLERANCE", "Parity", "compare", "require", "run_onnx"]
 
-TOLERANCE = 1e-4  # largest difference of a probability: float32 against float64 gives about 1e-7
+TOLERANCE = 1e-4  # largest allowed difference of a probability; float32 and float64 differ by about 1e-7
 
 
 class Parity(Struct, frozen=True):
     """The largest difference of a float output, and the number of rows with another class, over `rows` rows.
 
-    `ties` rows are so near to being told apart otherwise that the tolerance alone may do it: they are not counted.
+    `ties` is the number of rows whose class a difference within the tolerance may change; `other_labels` does not count
+    them.
     """
 
     max_difference: float
@@ -29,7 +30,7 @@ class Parity(Struct, frozen=True):
 
     @property
     def holds(self) -> bool:
-        # Written so that NaN does not hold.
+        # In this form, NaN fails the comparison.
         return self.max_difference <= self.tolerance and self.other_labels == 0
 
 
@@ -37,7 +38,7 @@ def run_onnx(model: bytes, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """All outputs of an ONNX model by name, on one thread of the CPU.
 
     Raises:
-        ModelFileError: if ONNX Runtime cannot load or run it.
+        ModelFileError: ONNX Runtime cannot load or run it.
     """
     import onnxruntime
 
@@ -47,7 +48,7 @@ def run_onnx(model: bytes, inputs: Mapping[str, Array]) -> dict[str, Array]:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
-    except Exception as error:  # its exceptions have no common base
+    except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         raise ModelFileError(f"ONNX Runtime cannot run the exported model: {error}") from error
 
 
@@ -57,17 +58,17 @@ def compare(
     margin: Array | None = None,
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """Compares outputs by name, [rows, …]: floats by difference, all else by equality.
+    """Compares outputs by name, [rows, …]: floats by difference, all others by equality.
 
-    An output that is missing or has another shape differs infinitely.
+    For an output that is missing or has another shape, the difference is infinite.
 
     Args:
-        margin: how far each row is from being told apart otherwise, in the unit of the float outputs, [rows]; where it
-            is within the tolerance, only the floats are compared.
-        tolerance: the largest difference of a float.
+        margin: how far each row is from another class, in the unit of the float outputs, [rows]; if it is within the
+            tolerance, only the floats of the row are compared.
+        tolerance: the largest allowed difference of a float.
     """
     rows = len(next(iter(expected.values())))
-    clear = np.full(rows, True) if margin is None else ~(margin <= tolerance)  # NaN is no tie
+    clear = np.full(rows, True) if margin is None else ~(margin <= tolerance)  # a NaN margin does not count as a tie
     difference, others = 0.0, 0
     for name, value in expected.items():
         answer = got.get(name)
@@ -82,10 +83,10 @@ def compare(
 
 
 def require(parity: Parity) -> None:
-    """Refuses a model that lost parity.
+    """Checks that a model has parity.
 
     Raises:
-        UserError: with the figures.
+        UserError: the model lost parity; the text contains the figures.
     """
     if not parity.holds:
         raise UserError(

@@ -1,8 +1,8 @@
-"""A cache of the outputs of a pipeline's steps, by the content of their inputs, not by when or where they were made.
+"""A cache of the outputs of a pipeline's steps, keyed by the content of their inputs, not by time or place.
 
 ``<root>/<step>/<key>`` holds an output; the key is a digest of the step's name, its parameters and the digests of its
-inputs. A step works in ``<key>.unfinished`` and its output gets its name when it is whole: a process that is killed
-leaves no half output, and what it had saved is there for the next one to go on from.
+inputs. A step works in ``<key>.unfinished``, which is renamed when the output is complete. So a killed process leaves
+no partial output, and the next process resumes from the files that it had saved.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["LOG", "SCRATCH", "StepCache", "StepOutput"]
 
-# Two folders of an output that are no part of its content.
-LOG = "log"  # when and how fast, which is not what
-SCRATCH = "scratch"  # what a step goes on from when it is broken off; removed when it is finished
+# Two folders of an output that do not count as its content.
+LOG = "log"  # times and speeds, which differ between equal outputs
+SCRATCH = "scratch"  # the files from which an interrupted step resumes; removed when the step has finished
 
 
 class StepOutput(Struct, frozen=True):
-    """A finished step. `digest` is that of its files' contents; `cached` says whether it had been made before."""
+    """A finished step. `digest` is that of its files' contents; `cached` is true if the output already existed."""
 
     step: str
     folder: Path
@@ -42,7 +42,7 @@ class StepCache:
     """The outputs under a folder.
 
     Args:
-        root: is made when it is needed.
+        root: the folder; it is created when needed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -51,16 +51,16 @@ class StepCache:
     def run(
         self, step: str, make: Callable[[Path], None], *, parameters: Mapping[str, Any], inputs: Mapping[str, str]
     ) -> StepOutput:
-        """The output of a step; it is made if it is missing or damaged. Two processes make it once.
+        """The output of a step; runs the step if the output is missing or damaged. Of two processes, only one runs it.
 
         Args:
-            make: fills a folder, in which an earlier attempt that was broken off may have left something; `SCRATCH`
-                and `LOG` in it are there.
-            parameters: all that decides the output beside its inputs, as JSON can hold it.
-            inputs: the digests of what it reads, by name.
+            make: fills a folder, in which an interrupted attempt may have left files; its folders `SCRATCH` and `LOG`
+                exist already.
+            parameters: everything that determines the output besides its inputs; valid as JSON.
+            inputs: the digests of the inputs, by name.
 
         Raises:
-            UserError: the folder cannot be written; and what `make` raises.
+            UserError: the folder cannot be written. Errors of `make` are passed on.
         """
         key = _key({"step": step, "parameters": parameters, "inputs": inputs})
         folder = self.root / step / key
@@ -83,12 +83,12 @@ def _key(record: Mapping[str, Any]) -> str:
 def _lock(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go of it when the process ends, however it ends
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it when the process ends, even if it is killed
         yield
 
 
 def _made(folder: Path, make: Callable[[Path], None]) -> str:
-    shutil.rmtree(folder, ignore_errors=True)  # it was there, but not whole
+    shutil.rmtree(folder, ignore_errors=True)  # an existing output that is incomplete or damaged
     work = folder.with_name(f"{folder.name}.unfinished")
     for name in (SCRATCH, LOG):
         (work / name).mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,9 @@ STEPS = ("open the registry", "load", "split", "fit", "evaluate", "export", "che
 
 
 class Progress(Struct, frozen=True):
-    """`step` has begun; `done` of `total` are finished. The last report has all finished and the step ``"done"``.
+    """`step` has begun; `done` of `total` steps are finished. In the last report all are, and the step is ``"done"``.
 
-    A long step reports again: which `share` of it is done, and a `line` when there is something to tell.
+    A long step reports repeatedly: the finished `share` of it, and sometimes a `line` of text for the user.
     """
 
     step: str
@@ -34,7 +34,7 @@ class Progress(Struct, frozen=True):
 
 
 class TrainingResult(Struct, frozen=True):
-    """The result of a training. `sha256` is that of the model file; `folder` holds all registered files;
+    """The result of a training. `sha256` is that of the model file, and `folder` contains all registered files.
     `champion`, `released`, `behind` and `refused` are those of the RegisteredVersion."""
 
     name: str
@@ -60,11 +60,11 @@ def train(
     force: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> TrainingResult:
-    """Runs all steps; nothing is visible before the last one's commit.
+    """Runs all steps; the model becomes visible with the commit of the last step.
 
     Raises:
-        UserError: for options that the data does not allow, a model that lost parity, a registry that is down.
-        MissingExtra: without scikit-learn, skl2onnx or SQLAlchemy.
+        UserError: the data does not allow the options, the model lost parity, or the registry is down.
+        MissingExtra: scikit-learn, skl2onnx or SQLAlchemy is not installed.
     """
     steps = iter(enumerate(STEPS))
 
@@ -82,7 +82,7 @@ def train(
 
 
 def open_registry(settings: Settings) -> None:
-    """Makes the tables before the work, so that a registry that is down is known at once."""
+    """Creates the tables of the registry before the training, so that it fails at once if the registry is down."""
     from mlpatterns.model_db.upgrade import upgrade
 
     upgrade(settings.registry_url).dispose()
@@ -107,7 +107,7 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
 
 
 def _fitted(training: Training, options: Options, split: DataSplit) -> Any:
-    """The estimator, fitted in one thread: how a sum is divided among several decides its last digits."""
+    """The estimator, fitted in one thread, because the division of a sum among threads affects its last digits."""
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     with threadpool_limits(limits=1):

@@ -1,7 +1,7 @@
-"""Writing scalars into TensorBoard's event files without TensorBoard.
+"""Writes scalars into TensorBoard's event files without TensorBoard.
 
-A file is a row of records (TensorFlow's TFRecord: length, masked CRC-32C of the length, bytes, masked CRC-32C of the
-bytes), each an `Event` of tensorflow/core/util/event.proto; of its fields a scalar needs five.
+A file is a sequence of records in TensorFlow's TFRecord format: length, masked CRC-32C of the length, bytes, masked
+CRC-32C of the bytes. Each record is an `Event` of tensorflow/core/util/event.proto; a scalar needs five of its fields.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from time import time
 
 __all__ = ["EventFile", "crc32c"]
 
-POLYNOMIAL = 0x82F63B78  # of Castagnoli, bits reversed (RFC 3720, B.4)
+POLYNOMIAL = 0x82F63B78  # the Castagnoli polynomial, bits reversed (RFC 3720, B.4)
 MASK_DELTA = 0xA282EAD8
 
 
 class EventFile:
-    """A new event file in a folder; a run that is resumed writes another beside it, and TensorBoard joins them."""
+    """A new event file in a folder; a resumed run adds another file to the same folder, and TensorBoard joins them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ class EventFile:
         self._write(_double(1, now) + _bytes(3, b"brain.Event:2"))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes scalars by tag, such as ``loss/train``; they are in the file when it returns."""
+        """Writes scalars by tag, such as ``loss/train``, and flushes them to the file."""
         summary = b"".join(_bytes(1, _bytes(1, tag.encode()) + _float(2, value)) for tag, value in values.items())
         self._write(_double(1, time()) + _integer(2, step) + _bytes(5, summary))
         self._file.flush()
@@ -62,7 +62,7 @@ def _bytes(number: int, value: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first, the eighth set on all but the last."""
+    """A varint: seven bits per byte, the lowest first; the eighth bit is set on all bytes but the last."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -91,6 +91,6 @@ def crc32c(content: bytes) -> int:
 
 
 def _masked(content: bytes) -> bytes:
-    """The checksum, rotated and shifted as TFRecord demands: one of bytes that hold checksums would be weak."""
+    """The checksum, rotated and offset as TFRecord requires, because a CRC of data that contains CRCs would be weak."""
     crc = crc32c(content)
     return pack("<I", ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF)

@@ -1,6 +1,6 @@
-"""Tracking a training in MLflow: the same parameters, metrics and artifacts as in the model DB.
+"""Tracks a training in MLflow, with the same parameters, metrics and artifacts as in the model DB.
 
-The run is begun before the training, so that a server that is down is known then and not hours later.
+The run is created before the training, so that it fails then, and not hours later, if the server is down.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ __all__ = ["tracked"]
 
 Track = Callable[[TrainingResult], None]
 
-LONGEST = 500  # characters of a parameter that MLflow keeps
+LONGEST = 500  # characters that MLflow keeps of a parameter
 
 
 @contextmanager
 def tracked(uri: str | None, experiment: str) -> Iterator[Track]:
-    """A run of `experiment`: it is finished if the body tracks its result, and failed if the body raises. Without a URI
-    nothing is tracked.
+    """A run of `experiment`: it is finished if the body tracks its result, and failed if the body raises.
+
+    Without a URI nothing is tracked.
 
     Raises:
-        MlflowError: the server does not answer, or refuses.
-        MissingExtra: without mlflow-skinny.
+        MlflowError: the server does not answer, or refuses the request.
+        MissingExtra: mlflow-skinny is not installed.
     """
     if uri is None:
         yield lambda _: None
@@ -40,7 +41,7 @@ def tracked(uri: str | None, experiment: str) -> Iterator[Track]:
         try:
             yield lambda result: _log(server, run_id, result)
         except BaseException:
-            with suppress(UserError):  # what is told is the training's own error
+            with suppress(UserError):  # the error of the training is reported, not this one
                 server.end_run(run_id, "FAILED")
             raise
         server.end_run(run_id, "FINISHED")
@@ -62,7 +63,7 @@ def _log(server: MlflowServer, run_id: str, result: TrainingResult) -> None:
 
 
 def _figures(metrics: Mapping[str, Any], prefix: str = "", step: int = 0) -> Iterator[tuple[str, float, int]]:
-    """Every number by name; those of an epoch with its number as the step."""
+    """Every number with its name and step; the step of a number of an epoch is the number of that epoch."""
     for name, value in metrics.items():
         if isinstance(value, int | float):
             yield f"{prefix}{name}", float(value), step

@@ -1,8 +1,8 @@
-// The page: camera and pad on one side, what the models say on the other.
+// The page: camera and drawing pad on one side, the answers of the models on the other.
 import { digitOn } from "./ink.js";
 import { best, loadModels } from "./models.js";
 
-const SIZE = 160; // pixels of the square that a frame is looked at in
+const SIZE = 160; // side in pixels of the square to which a frame is scaled
 const PEN = 42; // pixels of the pad: about as thick as the strokes that the models were trained on
 const at = (id) => document.getElementById(id);
 const look = new OffscreenCanvas(SIZE, SIZE).getContext("2d", { willReadFrequently: true });
@@ -25,7 +25,7 @@ async function start() {
   document.body.dataset.ready = "yes";
 }
 
-// ---- what the models say ----
+// ---- answers of the models ----
 
 function answerOf(said) {
   const answer = document.createElement("div");
@@ -53,7 +53,7 @@ function tell(model, { probabilities, ms }) {
   }));
 }
 
-// One picture to all models; while they are busy with one, others are left out.
+// Sends one picture to all models. While they are busy, other pictures are dropped.
 async function classify(context, size) {
   if (state.busy || !state.models.length) return;
   state.busy = true;
@@ -109,7 +109,7 @@ function stopCamera() {
   at("switch").disabled = true;
 }
 
-// As fast as the device can, or at most one frame in the time that is chosen: the rest saves its battery.
+// Reads frames as fast as the device can, or at most one frame per chosen interval, which saves battery.
 async function watch(stream) {
   while (state.stream === stream) {
     const began = performance.now();
@@ -119,7 +119,7 @@ async function watch(stream) {
   }
 }
 
-// The middle of the picture, where the dashed frame is.
+// The centre of the picture, inside the dashed frame.
 async function frame() {
   const video = at("video");
   const { videoWidth: width, videoHeight: height } = video;

@@ -1,9 +1,9 @@
-// From a picture of one digit to what the models take: a square of shades from 0, nothing, to 1, ink, that the digit
-// fills, as the images do that the models were trained on. Pure functions: the tests run them without a page.
+// Converts a picture of one digit to the input of the models: a square of grey values from 0 (paper) to 1 (ink) that
+// the digit fills, like the training images. These are pure functions, which the tests run without a page.
 
-const LEAST_CONTRAST = 40; // of 255: less is an empty sheet, and its noise
-const INK = 0.3; // of full ink: what counts as part of the digit
-const LEAST_SHARE = 0.004; // of a row or column: fewer such pixels are specks
+const LEAST_CONTRAST = 40; // of 255; a picture with less contrast is an empty sheet with noise
+const INK = 0.3; // of full ink; pixels above it count as part of the digit
+const LEAST_SHARE = 0.004; // of a row or column; a smaller share of such pixels is specks
 const FULL = 0.1; // the darkest tenth of the ink is full ink
 
 // Luminance of each pixel, 0 to 255 (ITU-R BT.601).
@@ -15,7 +15,7 @@ export function greyOf(rgba) {
   return grey;
 }
 
-// The threshold between two groups of shades that differ most (Otsu, 1979).
+// The threshold that best separates two groups of grey values (Otsu, 1979).
 export function thresholdOf(grey) {
   const counts = new Float64Array(256);
   for (const value of grey) counts[Math.min(255, Math.max(0, Math.round(value)))]++;
@@ -34,7 +34,7 @@ export function thresholdOf(grey) {
   return threshold;
 }
 
-// How much ink each pixel has, 0 to 1, dark on light or light on dark; null where there is no contrast.
+// The amount of ink in each pixel, 0 to 1, for dark on light or light on dark; null if there is no contrast.
 export function inkOf(grey) {
   const threshold = thresholdOf(grey);
   const dark = [], light = [];
@@ -48,7 +48,7 @@ export function inkOf(grey) {
   return Float32Array.from(grey, (value) => Math.min(1, Math.max(0, (value - middle) / (full - middle))));
 }
 
-// The rows and columns that the digit fills, ends left out; null if there is none.
+// The range of rows and columns that the digit fills, without the ends; null if there is no digit.
 export function boxOf(ink, width, height) {
   const rows = new Uint32Array(height), columns = new Uint32Array(width);
   for (let y = 0; y < height; y++) {
@@ -63,7 +63,7 @@ export function boxOf(ink, width, height) {
   return x && y ? { left: x[0], right: x[1], top: y[0], bottom: y[1] } : null;
 }
 
-// The digit in `side` x `side` cells, each the mean of the ink in it; the longer side of the box fills the square.
+// The digit as `side` x `side` cells, each the mean of its ink; the longer side of the bounding box fills the square.
 export function cellsOf(ink, width, height, box, side) {
   const cell = Math.max(box.right - box.left, box.bottom - box.top) / side;
   const left = (box.left + box.right - cell * side) / 2, top = (box.top + box.bottom - cell * side) / 2;
@@ -76,7 +76,7 @@ export function cellsOf(ink, width, height, box, side) {
   return cells;
 }
 
-// The mean of a square of pixels; each counts by how much of it lies inside, and beyond the picture there is no ink.
+// The mean of a square of pixels, weighted by their area inside the square; there is no ink outside the picture.
 function meanOf(ink, width, height, left, top, size) {
   let sum = 0;
   for (let y = Math.max(0, Math.floor(top)); y < Math.min(height, Math.ceil(top + size)); y++) {
@@ -88,7 +88,7 @@ function meanOf(ink, width, height, left, top, size) {
   return sum / (size * size);
 }
 
-// All of it: the cells of the digit on a picture of RGBA bytes, or null where there is none.
+// All steps: the cells of the digit on a picture of RGBA bytes; null if there is no digit.
 export function digitOn(rgba, width, height, side) {
   const ink = inkOf(greyOf(rgba));
   const box = ink && boxOf(ink, width, height);

@@ -1,4 +1,4 @@
-// The models of the site, each checked against its SHA-256 before it is used.
+// The models of the site. The SHA-256 of each model is checked before its use.
 import * as ort from "./ort/ort.wasm.min.mjs";
 
 ort.env.wasm.numThreads = 1; // more would need headers that not every static host can send
@@ -6,7 +6,7 @@ ort.env.wasm.numThreads = 1; // more would need headers that not every static ho
 export class Model {
   constructor(said, session) { this.said = said; this.session = session; }
 
-  // The probability of each label, and the milliseconds that it took.
+  // Returns the probability of each label, and the duration in milliseconds.
   async classify(pixels) {
     const began = performance.now();
     const tensor = new ort.Tensor("float32", pixels, this.said.shape);
@@ -15,7 +15,7 @@ export class Model {
   }
 }
 
-// `read` gives the bytes of a file of the site.
+// `read` returns the bytes of a file of the site.
 export async function loadModels(site, read) {
   const models = [];
   for (const said of site.models) {

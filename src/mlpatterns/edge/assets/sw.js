@@ -1,5 +1,6 @@
-// Keeps the whole site on the device: what was loaded once needs no network. Nothing is ever sent but GETs of its files.
-// A new version of the site takes over when its last open page is closed, so that no page mixes two.
+// Caches the complete site on the device, so that it works offline after the first load. It sends only GET requests
+// for the files of the site. A new version becomes active when the last open page is closed, so that no page mixes two
+// versions.
 const SITE = "@SITE@";
 const CACHE = `mlpatterns-edge-${SITE.version}`;
 

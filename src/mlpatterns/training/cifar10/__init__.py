@@ -1,4 +1,5 @@
-"""An image classifier on CIFAR-10: a pipeline of steps that each can be run alone, resumed, and found again.
+"""An image classifier on CIFAR-10: a pipeline whose steps can each be run alone and resumed, and whose outputs are
+cached.
 
-`pipeline` puts the steps together: `prepared`, `fit`, `build`, `measure`. Torch is imported when one needs it.
+`pipeline` combines the steps: `prepared`, `fit`, `build`, `measure`. Torch is imported only when a step needs it.
 """

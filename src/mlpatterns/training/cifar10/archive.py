@@ -1,4 +1,4 @@
-"""An archive of images: it is downloaded if needed, checked by its MD5, and read without being unpacked."""
+"""Downloads an archive of images if needed, checks its MD5, and reads it without unpacking it to disk."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from mlpatterns.user_errors import UserError, WrongUse
 __all__ = ["ImageSet", "Images", "fetch", "md5_of", "read_archive"]
 
 CHUNK = 1 << 20
-MOST_BYTES = 256 << 20  # of an archive; the published ones have 170 MB
-MOST_RECORD = 256 << 20  # of one file in it; the largest published one has 155 MB
+MOST_BYTES = 256 << 20  # the largest archive that is accepted; the published ones have 170 MB
+MOST_RECORD = 256 << 20  # the largest file in it that is accepted; the largest published one has 155 MB
 PATIENCE = 60.0  # seconds without a byte
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
@@ -39,7 +39,7 @@ class Images(Struct, frozen=True):
 
 
 class ImageSet(Struct, frozen=True):
-    """The contents of an archive; `labels` are the classes' names."""
+    """The contents of an archive; `labels` are the class names."""
 
     train: Images
     test: Images
@@ -47,14 +47,14 @@ class ImageSet(Struct, frozen=True):
 
 
 def fetch(source: str, md5: str, folder: Path, report: Callable[[float], None] = lambda _: None) -> Path:
-    """The archive of a URL or a path, once its MD5 is right. A download is kept in `folder`.
+    """The path of the archive at a URL or path, after a check of its MD5. A download is kept in `folder`.
 
     Args:
         source: ``https://…``, ``http://…`` or a path.
-        report: told which share has arrived.
+        report: called with the share that has arrived, between 0 and 1.
 
     Raises:
-        UserError: it cannot be fetched or read, or is not the archive that was published.
+        UserError: it cannot be fetched or read, or is not the published archive.
     """
     remote = source.startswith(("https://", "http://"))
     path = folder / "archive.tar.gz" if remote else Path(source)
@@ -73,7 +73,7 @@ def fetch(source: str, md5: str, folder: Path, report: Callable[[float], None] =
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 of a file, in hex: what the archives were published with, and a check of their transfer only."""
+    """The MD5 of a file, in hex. The archives are published with it; it only detects errors of the transfer."""
     state = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -83,7 +83,7 @@ def md5_of(path: Path) -> str:
 
 def _download(url: str, path: Path, report: Callable[[float], None]) -> None:
     try:
-        with urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - `fetch` lets http and https through alone
+        with urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - `fetch` accepts only http and https
             total, received = int(answer.headers.get("content-length") or MOST_BYTES), 0
             with path.open("wb") as file:
                 while chunk := answer.read(CHUNK):
@@ -105,7 +105,7 @@ def read_archive(path: Path, kind: PublishedArchive) -> ImageSet:
     """Reads the records of an archive.
 
     Raises:
-        UserError: it is no such archive, or a record in it is not what it should be.
+        UserError: it is not such an archive, or a record in it is invalid.
     """
     wanted = {f"{kind.folder}/{name}": name for name in (*kind.train, kind.test, kind.meta)}
     try:

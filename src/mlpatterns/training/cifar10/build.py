@@ -1,4 +1,4 @@
-"""The step `build`: the trained network as ONNX, proven equal, and a second file quantised to integers."""
+"""The step `build`: exports the trained network to ONNX, checks its parity, and writes a second, quantised file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["INPUT", "INT8", "OUTPUT", "BuildRecord", "build", "export", "load_bu
 
 INPUT, OUTPUT = "images", "probabilities"
 INT8, RECORD = "int8.onnx", "build.json"
-OPSET = 17  # as the other trainings
+OPSET = 17  # the same as in the other trainings
 
 
 class BuiltFile(Struct, frozen=True):
-    """A model file: its size, and its scores on the test images."""
+    """A model file: its size in bytes, and its scores on the test images."""
 
     bytes: int
     scores: Scores
@@ -46,11 +46,12 @@ class BuildRecord(Struct, frozen=True):
 
 
 def build(prepared: Path, trained: Path, options: ImageOptions, work: Path) -> None:
-    """Exports, proves and quantises; `work` gets ``model.onnx``, ``int8.onnx`` and ``build.json``.
+    """Exports the network, checks its parity and quantises it; writes ``model.onnx``, ``int8.onnx`` and ``build.json``
+    to `work`.
 
     Raises:
-        UserError: the export does not answer as the network does.
-        MissingExtra: without onnx.
+        UserError: the exported model gives other answers than the network.
+        MissingExtra: onnx is not installed.
     """
     test, train = load_images(prepared, "test"), load_images(prepared, "train")
     with deterministic(options.threads):
@@ -78,10 +79,12 @@ def load_built(folder: Path) -> BuildRecord:
 
 
 def export(net: nn.Module, *, name: str) -> bytes:
-    """The canonical ONNX of a network, with its softmax: images FP32 [-1, 3, 32, 32], 0 to 255, in; probabilities out.
+    """The canonical ONNX bytes of a network followed by a softmax.
+
+    The input is images, FP32 [-1, 3, 32, 32] from 0 to 255; the output is probabilities.
 
     Raises:
-        MissingExtra: without onnx.
+        MissingExtra: onnx is not installed.
     """
     try:
         import onnx
@@ -91,8 +94,8 @@ def export(net: nn.Module, *, name: str) -> bytes:
         raise MissingExtra("building the model", "torch") from error
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # The exporter that torch prefers needs another package and names nodes by what it traced; this version of
-        # torch, which the extra fixes, has both.
+        # Torch recommends its newer exporter, which needs another package and names nodes by what it traced. The
+        # version of torch that the extra pins still has both exporters.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         torch.onnx.export(
             nn.Sequential(net, nn.Softmax(dim=1)).eval(), (torch.zeros(1, 3, SIDE, SIDE),), content,

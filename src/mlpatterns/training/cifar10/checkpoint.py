@@ -1,6 +1,6 @@
-"""Checkpoints: arrays and a few plain values in one file, from which a training resumes; and its final weights.
+"""Files with arrays and a few plain values: the checkpoints from which a training resumes, and its final weights.
 
-The format is numpy's own ``.npz``; nothing in it is pickled. A file is written whole or not at all.
+The format is ``.npz`` of numpy, without pickled objects. Files are written atomically.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STATE = "__state__"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, Any]) -> None:
-    """Writes arrays by name, and `state`, which JSON can hold. Equal contents give equal bytes."""
+    """Writes arrays by name, and `state`, which must be valid as JSON. Equal contents give equal bytes."""
     content = io.BytesIO()
     encoded = np.frombuffer(msgspec.json.encode(state, order="sorted"), np.uint8)
     named: dict[str, Any] = {STATE: encoded, **arrays}
@@ -33,7 +33,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, An
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Reads a file of `write_arrays`.
+    """Reads a file that `write_arrays` wrote: the arrays by name, and the state.
 
     Raises:
         UserError: the file is damaged.

@@ -1,7 +1,8 @@
-"""The step `train`: fits a network with a checkpoint after each epoch, from which a killed run resumes.
+"""The step `train`: fits a network, and writes a checkpoint after each epoch, from which a killed run resumes.
 
-What an epoch does depends on the weights and the optimiser's state at its beginning, the seed and its number, and on
-nothing else: batches and dropout are drawn from the seed and the epoch, the learning rate from the step's number.
+The result of an epoch depends only on the weights and the optimiser's state at its beginning, on the seed, and on the
+number of the epoch. The seed and that number determine batches and dropout; the number of the step determines the
+learning rate.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ MOMENTUM, WEIGHT_DECAY, SMOOTHING, MOST_NORM = 0.9, 5e-4, 0.1, 5.0
 
 
 class Epoch(Struct, frozen=True):
-    """The losses and accuracies of an epoch; test images are evaluated, not trained on. Shares are between 0 and 1."""
+    """The losses and accuracies of an epoch. Test images are only evaluated. Accuracies are between 0 and 1."""
 
     epoch: int
     learning_rate: float
@@ -52,10 +53,10 @@ Report = Callable[[float, str], None]
 
 
 def fit(prepared: Path, options: ImageOptions, work: Path, report: Report = lambda _share, _line: None) -> None:
-    """Trains on the images of `prepared`; leaves weights, history and TensorBoard's events in `work`.
+    """Trains on the images of `prepared`; writes weights, history and TensorBoard events to `work`.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the loss has become infinite or NaN.
     """
     with deterministic(options.threads), closing(EventFile(work / LOG)) as events:
         run = _Run(prepared, options, work, events)
@@ -66,7 +67,7 @@ def fit(prepared: Path, options: ImageOptions, work: Path, report: Report = lamb
 
 
 class _Run:
-    """One training, from its checkpoint if there is one."""
+    """One training. It resumes from its checkpoint if there is one."""
 
     def __init__(self, prepared: Path, options: ImageOptions, work: Path, events: EventFile) -> None:
         self.options, self.work, self.events = options, work, events
@@ -85,7 +86,7 @@ class _Run:
             self.network.parameters(), lr=0.0, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
         )
         self.history: list[Epoch] = []
-        self.seconds = 0.0  # in the epochs of this process
+        self.seconds = 0.0  # total time of the epochs that ran in this process
         self.epochs = 0
 
     def begin(self) -> int:
@@ -105,7 +106,7 @@ class _Run:
     def epoch(self, number: int, report: Report) -> Epoch:
         """Trains on every image once, evaluates the test images, and saves the checkpoint."""
         began = perf_counter()
-        torch.manual_seed(epoch_seed(self.options.seed, number))  # what dropout draws
+        torch.manual_seed(epoch_seed(self.options.seed, number))  # dropout uses torch's generator
         self.network.train()
         loss, right, seen = 0.0, 0, 0
         for batch, (images, labels) in enumerate(self.loader.epoch(number)):
@@ -124,7 +125,7 @@ class _Run:
         return done
 
     def _step(self, number: int, images: Array, labels: Array) -> tuple[float, int]:
-        """One batch: its mean loss, and how many were right."""
+        """Trains on one batch; returns its mean loss and the number of right predictions."""
         total = self.options.epochs * len(self.loader)
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate(number, total)
@@ -153,7 +154,7 @@ class _Run:
 
 
 def rate(step: int, steps: int) -> float:
-    """The learning rate's share of its highest: up in a line, then down a cosine (Smith and Topin, 2018)."""
+    """The learning rate as a share of its maximum: a linear rise, then a cosine decay (Smith and Topin, 2018)."""
     share = (step + 1) / (steps + 1)
     return share / WARM_UP if share < WARM_UP else 0.5 * (1 + cos(pi * (share - WARM_UP) / (1 - WARM_UP)))
 

@@ -1,7 +1,7 @@
-"""Batches of images: the whole set in memory as bytes, augmented a batch at a time by threads that work ahead.
+"""Batches of images. The data set is in memory as bytes; threads augment batches ahead of their use.
 
-What a batch holds depends on the seed, the epoch and its number alone, not on which thread made it or when: so a
-training that is resumed, or has other workers, sees the same batches.
+The contents of a batch depend only on the seed, the epoch and the number of the batch, not on the thread that made it
+or the time. So a training that was resumed, or has another number of workers, gets the same batches.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class Loader:
     Args:
         images: uint8, [rows, 3, 32, 32]; may be a memory map.
         labels: int64, [rows].
-        workers: threads that make batches ahead; 0 makes each when it is asked for.
+        workers: the number of threads that make batches ahead; with 0, each batch is made when it is requested.
     """
 
     def __init__(self, images: Array, labels: Array, *, batch_size: int, seed: int, workers: int) -> None:
         self.images, self.labels, self.batch_size, self.seed, self.workers = images, labels, batch_size, seed, workers
 
     def __len__(self) -> int:
-        """Batches of an epoch. A last one of a single image is left out: it has no deviation to normalise by."""
+        """The number of batches in an epoch. A last batch of one image is left out: it has no deviation."""
         whole, rest = divmod(len(self.images), self.batch_size)
         return whole + (rest > 1)
 
     def epoch(self, epoch: int) -> Iterator[tuple[Array, Array]]:
-        """Augmented images, float32 [batch, 3, 32, 32] from 0 to 255, with their labels; each image once."""
+        """Yields augmented images, float32 [batch, 3, 32, 32] from 0 to 255, with their labels; each image once."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
 
         def make(number: int) -> tuple[Array, Array]:
@@ -65,7 +65,7 @@ class Loader:
 
 
 def augment(images: Array, random: np.random.Generator) -> Array:
-    """Moves each image by up to PAD pixels (what comes in is mirrored at the edge) and mirrors half of them; uint8."""
+    """Moves each uint8 image by up to PAD pixels, fills the gap with mirrored pixels, and mirrors half of them."""
     padded = np.pad(images, ((0, 0), (0, 0), (PAD, PAD), (PAD, PAD)), mode="reflect")
     windows = sliding_window_view(padded, (SIDE, SIDE), axis=(2, 3))
     down, right = random.integers(0, 2 * PAD + 1, size=(2, len(images)))

@@ -1,4 +1,4 @@
-"""The step `evaluate`: the built files, each served by a process and queried over the Open Inference Protocol."""
+"""The step `evaluate`: serves each built file in a process and queries it over the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mlpatterns.training.cifar10.prepared import load_images
 __all__ = ["Evaluation", "ServedScores", "evaluate", "load_evaluated"]
 
 RECORD = "evaluation.json"
-AT_ONCE = 100  # images of a request when throughput and accuracy are measured
-SINGLE = 200  # requests of one image, whose time is measured; the first ones are not
+AT_ONCE = 100  # images per request when throughput and accuracy are measured
+SINGLE = 200  # requests of one image whose latency is measured, after some that are not
 WARM = 20
 
 
 class ServedScores(Struct, frozen=True):
-    """A served file: its accuracy over all test images, and milliseconds for a request of one image."""
+    """A served file: its accuracy over all test images, and the latency of a request of one image in milliseconds."""
 
     accuracy: float
     p50_ms: float
@@ -38,18 +38,18 @@ class ServedScores(Struct, frozen=True):
 
 
 class Evaluation(Struct, frozen=True):
-    """Both files, served."""
+    """The scores of both served files."""
 
     float32: ServedScores
     int8: ServedScores
 
 
 def evaluate(prepared: Path, built: Path, work: Path) -> None:
-    """Serves and queries both files; `work` gets ``evaluation.json``.
+    """Serves and queries both files; writes ``evaluation.json`` to `work`.
 
     Raises:
         UserError: a server did not start, or did not answer.
-        MissingExtra: without httpx, which waits for the server.
+        MissingExtra: httpx, which polls the server until it is ready, is not installed.
     """
     test = load_images(prepared, "test")
     record = Evaluation(*(asyncio.run(_served((built / name).absolute(), test)) for name in (MODEL, INT8)))
@@ -64,7 +64,7 @@ def load_evaluated(folder: Path) -> Evaluation:
 async def _served(model: Path, test: Images) -> ServedScores:
     from mlpatterns.server_process import process
 
-    # Its own home and folder: nothing that the user has set for another server is meant for this one.
+    # A separate home and working directory, so that the user's settings for other servers do not apply here.
     async with process(model, cwd=model.parent, environ={"MLPATTERNS_HOME": str(model.parent)}) as server:
         remote = RemoteModel(server.url, model.stem)
         async with running(remote):
@@ -86,7 +86,7 @@ async def _ask(remote: RemoteModel, images: Array) -> Array:
 
 
 async def _time(remote: RemoteModel, images: Array) -> float:
-    """The seconds that an answer takes."""
+    """The latency of one request in seconds."""
     began = perf_counter()
     await _ask(remote, images)
     return perf_counter() - began

@@ -1,7 +1,8 @@
-"""The networks: pixels as they are on disk in (float32, 0 to 255, [batch, 3, 32, 32]), one logit a class out.
+"""The networks. Their input is pixels as on disk (float32 [batch, 3, 32, 32], 0 to 255), their output one logit per
+class.
 
-Every convolution is followed by a batch normalisation (Ioffe and Szegedy, 2015) and weights begin as He et al. (2015)
-say for ReLU: a VGG without the two stays at chance.
+A batch normalisation (Ioffe and Szegedy, 2015) follows every convolution, and weights are initialised for ReLU as in He
+et al. (2015). Without these two, a VGG stays at chance level.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 
 __all__ = ["network"]
 
-POOL = 0  # in a row of channels: halve the sides
-# Simonyan and Zisserman (2015), columns A and D, in multiples of the width.
+POOL = 0  # in a list of channels: a pooling layer, which halves height and width
+# Columns A and D of Simonyan and Zisserman (2015); channels in multiples of the width.
 VGG = {
     "vgg11": (1, POOL, 2, POOL, 4, 4, POOL, 8, 8, POOL, 8, 8, POOL),
     "vgg16": (1, 1, POOL, 2, 2, POOL, 4, 4, 4, POOL, 8, 8, 8, POOL, 8, 8, 8, POOL),
@@ -24,12 +25,12 @@ DROPOUT = 0.2
 
 
 def network(kind: str, *, width: int, classes: int, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """A network with weights from torch's generator.
+    """A network with initial weights from torch's global generator.
 
     Args:
         kind: ``resnet``, ``simple``, ``vgg11`` or ``vgg16``.
-        width: the channels of its first stage.
-        mean, std: of the training images' three channels, 0 to 255; the network itself takes them off.
+        width: the number of channels of its first stage.
+        mean, std: of the three channels of the training images, 0 to 255; the network itself normalises by them.
     """
     layers = {"resnet": _resnet, "simple": _simple}.get(kind) or (lambda w, n: _vgg(VGG[kind], w, n))
     made = nn.Sequential(Normalise(mean, std), *layers(width, classes))
@@ -38,7 +39,7 @@ def network(kind: str, *, width: int, classes: int, mean: Sequence[float], std: 
 
 
 class Normalise(nn.Module):
-    """Pixels to mean 0 and deviation 1 by channel."""
+    """Normalises pixels to mean 0 and standard deviation 1 per channel."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ def _convolution(taken: int, made: int) -> list[nn.Module]:
 
 
 def _resnet(width: int, classes: int) -> list[nn.Module]:
-    """Eight convolutions, four of them in two residual blocks, the sides halved three times."""
+    """Eight convolutions, four of them in two residual blocks; height and width are halved three times."""
     return [
         *_convolution(3, width),
         *_convolution(width, 2 * width), nn.MaxPool2d(2), Residual(2 * width),
@@ -87,7 +88,7 @@ def _simple(width: int, classes: int) -> list[nn.Module]:
 
 
 def _vgg(stages: Sequence[int], width: int, classes: int) -> list[nn.Module]:
-    """The convolutions of the paper; one hidden layer, as 32 pixels leave one by one at the end."""
+    """The convolutions of the paper, but only one hidden layer, because 32x32 pixels shrink to 1x1."""
     layers, taken = list[nn.Module](), 3
     for stage in stages:
         if stage == POOL:

@@ -13,7 +13,7 @@ from mlpatterns.user_errors import WrongUse
 __all__ = ["WIDTHS", "ImageOptions"]
 
 WIDTHS = {"resnet": 16, "simple": 32, "vgg11": 64, "vgg16": 64}
-"""The channels of each network's first stage, unless said otherwise; of a VGG they are those of its paper."""
+"""The default number of channels of each network's first stage; for a VGG, that of its paper."""
 
 MOST = 2**31 - 1
 
@@ -22,13 +22,14 @@ class ImageOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Options of ``mlpatterns train cifar10``.
 
     Attributes:
-        dataset: which published archive.
-        data: its URL or path, if not the publisher's own.
-        synthetic: a set that is drawn instead, of `images` and `test_images`.
-        learning_rate: the highest of its schedule.
-        num_workers: threads that prepare batches ahead; they change nothing but the speed.
-        width: channels of the network's first stage; the model type's own if 0.
-        threads: of torch; this machine's if 0. Sums are rounded in another order with another number.
+        dataset: the name of a published archive.
+        data: its URL or path, if not the URL of the publisher.
+        synthetic: train on a drawn set of `images` and `test_images` instead.
+        learning_rate: the maximum of the schedule.
+        num_workers: the number of threads that prepare batches ahead; they affect only the speed.
+        width: the number of channels of the network's first stage; 0 for the default of the model type.
+        threads: the number of torch's threads; 0 for as many as the machine has. With another number, sums are rounded
+            in another order.
     """
 
     dataset: Literal["cifar10", "cifar100"] = "cifar10"
@@ -46,7 +47,7 @@ class ImageOptions(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
     def check(self) -> None:
-        """Raises WrongUse for an invalid value."""
+        """Raises WrongUse if a value is invalid."""
         for name, least, most in (
             ("images", 20, 1_000_000), ("test_images", 10, 1_000_000), ("epochs", 1, 100_000),
             ("batch_size", 2, 65_536), ("num_workers", 0, 64), ("width", 0, 1024), ("threads", 0, 1024),

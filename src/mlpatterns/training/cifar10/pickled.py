@@ -1,8 +1,8 @@
-"""The records of the CIFAR archives, read without unpickling, so that any input gives plain data or an error.
+"""Reads the records of the CIFAR archives without unpickling, so that any input gives plain data or an error.
 
-They are pickles of Python 2: a dict of byte strings, whole numbers, lists, and one numpy array of bytes. This reads the
-operations that such a record needs and refuses every other; no name in a record is ever imported or called. `dump`
-writes the same operations.
+The records are pickles of Python 2: a dict of byte strings, integers, lists, and one numpy array of bytes. This module
+reads only the pickle operations that such a record needs and refuses all others. It never imports or calls a name from
+a record. `dump` writes the same operations.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlpatterns.user_errors import UserError
 __all__ = ["Record", "dump", "load"]
 
 Record = dict[bytes, Any]
-"""Text is bytes, as Python 2 had it; an array is uint8."""
+"""Text is bytes, as in Python 2; an array is uint8."""
 
 RECONSTRUCT, NDARRAY, DTYPE = "_reconstruct", "ndarray", "dtype"
 NAMES = {
@@ -35,30 +35,30 @@ KINDS = {bytes: "text", int: "a number", list: "a list", tuple: "a tuple", dict:
 
 
 class _Name(str):
-    """One of the names that a record may say; a kind of its own, so that no text can pass for it."""
+    """One of the names that a record may contain; a separate type, so that text cannot be taken for a name."""
 
 
 class _Refused(ValueError):
-    """A record that cannot be read; its text is shown to the user."""
+    """A record cannot be read; the user sees the text of this error."""
 
 
 class _Mark:
-    """Where a list, dict or tuple begins on the stack."""
+    """Marks the beginning of a list, dict or tuple on the stack."""
 
 
 def load(content: bytes, name: str) -> Record:
     """Reads a record.
 
     Args:
-        content: of the file; its length bounds the work.
-        name: of the file, for the error.
+        content: the bytes of the file; their number bounds the work.
+        name: the name of the file, for the error.
 
     Raises:
-        UserError: it is no such record, or holds anything but data.
+        UserError: it is not such a record, or contains anything but data.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # text that is escaped oddly is still text
+            warnings.simplefilter("ignore")  # invalid escapes in a string are accepted
             found = _Reader().read(content)
         if not isinstance(found, dict):
             raise _Refused("it holds no dict")
@@ -69,7 +69,7 @@ def load(content: bytes, name: str) -> Record:
 
 
 class _Reader:
-    """A stack and a memo, as pickle has them, for values that are plain data."""
+    """A stack and a memo as in pickle, but only for plain data."""
 
     def __init__(self) -> None:
         self._stack: list[Any] = []
@@ -109,7 +109,7 @@ class _Reader:
     # ---- containers ----
 
     def since_mark(self) -> list[Any]:
-        """What is above the last mark, taken off with it."""
+        """Removes the last mark and the values above it from the stack; returns these values."""
         for place in range(len(self._stack) - 1, -1, -1):
             if self._stack[place] is _Mark:
                 found = self._stack[place + 1 :]
@@ -130,7 +130,8 @@ class _Reader:
     # ---- the array ----
 
     def reduce(self) -> None:
-        """``_reconstruct(ndarray, (0,), b'b')`` and ``dtype('u1', 0, 1)`` begin an array and its datatype."""
+        """Handles the calls ``_reconstruct(ndarray, (0,), b'b')`` and ``dtype('u1', 0, 1)``, which begin an array and
+        its datatype."""
         called, arguments = self.last(2)
         values = _of(tuple, arguments)
         if called is _Mark or not isinstance(called, _Name):
@@ -142,7 +143,8 @@ class _Reader:
         self.push(_Name(NDARRAY if called == RECONSTRUCT else DTYPE))
 
     def build(self) -> None:
-        """An array's state is (version, shape, datatype, Fortran order, bytes); a datatype's changes nothing here."""
+        """Applies a state: that of an array is (version, shape, datatype, Fortran order, bytes); that of a datatype has
+        no effect here."""
         begun, state = self.last(2)
         if begun == NDARRAY and isinstance(begun, _Name):
             self.push(_array(*_of(tuple, state)))
@@ -198,7 +200,7 @@ _STEPS: dict[str, Callable[[_Reader, Any], None]] = {
 
 
 def _pairs(values: list[Any]) -> Record:
-    """Keys are text alone: a tuple in a tuple in a tuple … would be hashed level by level, down to the stack's end."""
+    """Accepts only text as keys: the hash of a deeply nested tuple is recursive and would overflow the stack."""
     return {_of(bytes, key): value for key, value in zip(values[::2], values[1::2], strict=True)}
 
 
@@ -206,7 +208,7 @@ def _pairs(values: list[Any]) -> Record:
 
 
 def dump(record: Record) -> bytes:
-    """The record as Python 2 pickled it, protocol 2: bytes, whole numbers below 2**31, lists, dicts, uint8 arrays."""
+    """The record as a pickle of Python 2, protocol 2: bytes, integers below 2**31, lists, dicts, uint8 arrays."""
     return b"\x80\x02" + _dumped(record) + b"."
 
 

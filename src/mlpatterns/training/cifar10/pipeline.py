@@ -28,15 +28,16 @@ REGISTER = "save and register"
 
 
 class ImageTraining(Struct, frozen=True):
-    """A training of images, whose steps keep their outputs under ``<home>/steps/<name>``."""
+    """A training on images, whose steps store their outputs under ``<home>/steps/<name>``."""
 
     name: str
     description: str
 
     def check_step(self, step: str) -> None:
-        """
+        """Checks that `step` exists.
+
         Raises:
-            UnknownName: no such step.
+            UnknownName: the step does not exist.
         """
         if step not in STEPS:
             raise UnknownName("step", step, STEPS)
@@ -44,10 +45,10 @@ class ImageTraining(Struct, frozen=True):
     def step(
         self, step: str, options: ImageOptions, *, home: Path, report: Callable[[Progress], None] = lambda _: None
     ) -> StepOutput:
-        """Runs one step, and those before it whose outputs are missing. It registers nothing.
+        """Runs one step, and the earlier steps whose outputs are missing. It registers nothing.
 
         Raises:
-            UnknownName: no such step.
+            UnknownName: the step does not exist.
         """
         self.check_step(step)
         made: StepOutput = getattr(_Outputs(self, options, home, report), step)
@@ -63,12 +64,12 @@ class ImageTraining(Struct, frozen=True):
         force: bool = False,
         report: Callable[[Progress], None] = lambda _: None,
     ) -> TrainingResult:
-        """Runs all steps and registers the model; nothing is visible before the last commit.
+        """Runs all steps and registers the model, which becomes visible with the final commit.
 
         Raises:
-            UserError: for data that is not as published, a disk that is full, a model that lost parity, a registry
-                that is down.
-            MissingExtra: without torch, onnx, httpx or SQLAlchemy.
+            UserError: the data is not the published archive, the disk is full, the model lost parity, or the registry
+                is down.
+            MissingExtra: torch, onnx, httpx or SQLAlchemy is not installed.
         """
         open_registry(settings)
         outputs = _Outputs(self, options, settings.home, report)
@@ -86,7 +87,7 @@ class ImageTraining(Struct, frozen=True):
 
 
 class _Outputs:
-    """The outputs of the steps, each made at its first use."""
+    """The outputs of the steps. Each step runs when its output is first used."""
 
     def __init__(
         self, training: ImageTraining, options: ImageOptions, home: Path, report: Callable[[Progress], None]
@@ -150,7 +151,7 @@ def _require_torch() -> None:
 
 
 def _code() -> str:
-    """A digest of this package, so that outputs of other code are made anew."""
+    """A digest of this package's code, so that a change of the code invalidates cached outputs."""
     state = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         state.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The step `preprocess`: from an archive to arrays that are mapped into memory, with their description."""
+"""The step `preprocess`: converts an archive to arrays that can be memory-mapped, and writes their description."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ ARCHIVE, DESCRIPTION = "synthetic.tar.gz", "dataset.json"
 
 
 class DatasetDescription(Struct, frozen=True):
-    """A prepared set; `mean` and `std` are of its training images by channel, 0 to 255. `archive_md5` is that of a
-    published archive; that of a drawn one depends on who compressed it."""
+    """A prepared set.
+
+    Attributes:
+        mean, std: of its training images per channel, 0 to 255.
+        archive_md5: None for a drawn archive, whose MD5 would depend on the compressor.
+    """
 
     name: str
     archive_md5: str | None
@@ -34,7 +38,7 @@ class DatasetDescription(Struct, frozen=True):
 
 
 def prepare(options: ImageOptions, work: Path, report: Callable[[float], None] = lambda _: None) -> None:
-    """Fetches or draws the archive, and writes its images and labels as ``.npy`` files into `work`."""
+    """Fetches or draws the archive, and writes its images and labels as ``.npy`` files to `work`."""
     kind = options.archive
     if options.synthetic:
         path = work / SCRATCH / ARCHIVE
@@ -53,7 +57,7 @@ def prepare(options: ImageOptions, work: Path, report: Callable[[float], None] =
         train_images=len(pixels),
         test_images=len(found.test.images),
         mean=_rounded(pixels.mean(axis=(0, 2, 3))),
-        std=_rounded(pixels.std(axis=(0, 2, 3)) + 1e-3),  # never zero, however plain the images
+        std=_rounded(pixels.std(axis=(0, 2, 3)) + 1e-3),  # never zero, even if all images have one colour
     )
     (work / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2))
 
@@ -64,7 +68,7 @@ def describe(folder: Path) -> DatasetDescription:
 
 
 def load_images(folder: Path, part: str) -> Images:
-    """The images of a part, ``train`` or ``test``, mapped into memory, so that only the rows in use are read."""
+    """The images of a part, ``train`` or ``test``, memory-mapped, so that only the used rows are read."""
     images, labels = (np.load(folder / f"{part}_{name}.npy", mmap_mode="r") for name in ("images", "labels"))
     return Images(images, np.array(labels))
 

@@ -1,5 +1,5 @@
-"""The archives that are published, by https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009): their URLs,
-digests and contents."""
+"""The published archives: their URLs, digests and contents, from https://www.cs.toronto.edu/~kriz/cifar.html
+(Krizhevsky, 2009)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ SIDE = 32  # pixels
 
 
 class PublishedArchive(Struct, frozen=True):
-    """One archive: a folder of records. Labels are whole numbers in the field `labels`, named by `names` of `meta`."""
+    """One archive, a folder of records. `labels` is the field of a record that holds the class numbers; `names` is the
+    field of the record `meta` that holds the class names."""
 
     name: str
     url: str
@@ -49,5 +50,5 @@ CIFAR100 = PublishedArchive(
 
 
 def published(name: str) -> PublishedArchive:
-    """The archive of a data set's name, ``cifar10`` or ``cifar100``."""
+    """The archive of the data set `name`, ``cifar10`` or ``cifar100``."""
     return {kind.name: kind for kind in (CIFAR10, CIFAR100)}[name]

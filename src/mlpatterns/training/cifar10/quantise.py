@@ -1,8 +1,8 @@
-"""A model quantised to integers of eight bits: a quarter of the size, for small machines.
+"""Quantises a model to 8-bit integers, a quarter of the size, for small machines.
 
-The ranges of the activations come from training images that are run through the model (static quantisation); weights
-have a range for each output channel, of seven bits, because processors without VNNI add pairs of products in 16 bits,
-which eight would overflow.
+The ranges of the activations come from training images that are run through the model (static quantisation). Weights
+have one range per output channel and only seven bits: processors without VNNI add pairs of products in 16 bits, which
+8-bit weights would overflow.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["CALIBRATION", "quantise"]
 
-CALIBRATION = 512  # training images that the ranges are taken from
+CALIBRATION = 512  # training images from which the ranges are computed
 AT_ONCE = 64
 
 
 def quantise(model: bytes, input_name: str, images: Array, *, name: str) -> bytes:
-    """The canonical ONNX of a model, quantised.
+    """The canonical ONNX bytes of the quantised model.
 
     Args:
-        images: to calibrate with, as the model takes them, float32.
-        name: the graph's name.
+        images: the images for the calibration, in the form of the model's input, float32.
+        name: the name for the graph.
 
     Raises:
-        MissingExtra: without onnx.
+        MissingExtra: onnx is not installed.
     """
     try:
         import onnx
@@ -52,7 +52,7 @@ def quantise(model: bytes, input_name: str, images: Array, *, name: str) -> byte
 
 
 def _reader(input_name: str, images: Array) -> Any:
-    """The images as onnxruntime asks for them: a batch a call, then None."""
+    """The images as a calibration reader of onnxruntime: each call returns a batch, and None at the end."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Registering a finished pipeline: the model's files and its experiment."""
+"""Registers the model of a finished pipeline: its files and its experiment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mlpatterns.training.steps import TrainingResult
 __all__ = ["register_outputs"]
 
 LIBRARIES = ("mlpatterns", "numpy", "torch", "onnx", "onnxruntime")
-GOLDEN_ROWS = 240  # of which the golden set takes some
+GOLDEN_ROWS = 240  # test images from which the golden set is chosen
 
 
 def register_outputs(
@@ -41,7 +41,7 @@ def register_outputs(
     promote: bool,
     force: bool,
 ) -> TrainingResult:
-    """Registers the model of these steps' outputs, by step, as its next version."""
+    """Registers the model as its next version; `outputs` are the outputs by step."""
     from mlpatterns.model_db.register import Registration, register
 
     folders = {step: output.folder for step, output in outputs.items()}
@@ -68,7 +68,7 @@ def register_outputs(
 def _files(
     name: str, folders: Mapping[str, Path], data: DatasetDescription, dataset_sha256: str, parameters: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """The files of the artifact folder by name; no time of day in any, so that equal trainings give equal bytes."""
+    """The files of the artifact folder by name. None contains a time, so that equal trainings give equal bytes."""
     model, small = ((folders["build"] / file).read_bytes() for file in (MODEL, INT8))
     sha256 = hashlib.sha256(model).hexdigest()
     test = load_images(folders["preprocess"], "test").images[:GOLDEN_ROWS].astype(np.float32)
@@ -90,7 +90,7 @@ def _files(
 
 
 def _parameters(options: ImageOptions, data: DatasetDescription) -> dict[str, Any]:
-    """The options that decide the model. The archive's location does not; its MD5 is with the data."""
+    """The options that determine the model. The location of the archive is left out; the data includes its MD5."""
     chosen = msgspec.to_builtins(options)
     for name in ("data", "num_workers", *(() if options.synthetic else ("images", "test_images"))):
         del chosen[name]
@@ -99,7 +99,7 @@ def _parameters(options: ImageOptions, data: DatasetDescription) -> dict[str, An
 
 
 def _metrics(folders: Mapping[str, Path], classes: int) -> dict[str, Any]:
-    """The metrics of the model's file over the test images, of the small one, of both when served, of each epoch."""
+    """The metrics on the test images: of the model file, of the quantised file, of both when served, of each epoch."""
     built, served = load_built(folders["build"]), load_evaluated(folders["evaluate"])
     scores: dict[str, Any] = msgspec.to_builtins(built.float32.scores)
     if classes > 10:

@@ -1,8 +1,8 @@
-"""A synthetic set of ten classes, written as the official archive is, so that one code reads both.
+"""A synthetic set of ten classes, in the format of the official archive, so that the same code reads both.
 
-Each image is a shape of one class in a random place, size and colours, on a gradient, under noise. Colour says nothing
-of the class, and a mirrored shape is of the same class. All is whole numbers, so that a seed gives the same bytes on
-every machine.
+Each image shows the shape of one class at a random position, in a random size and colours, on a gradient with noise.
+Colour does not depend on the class, and a mirrored shape has the same class. All computations use integers, so that a
+seed gives the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["LABELS", "draw", "write_synthetic"]
 LABELS = (
     "disc", "square", "triangle", "cross", "ring", "frame", "saltire", "rows", "columns", "checkers",
 )  # fmt: skip
-NOISE, CONTRAST = 24, 72  # of 255: the noise's reach, and the least difference of the two colours
+NOISE, CONTRAST = 24, 72  # of 255: the amplitude of the noise, and the smallest difference of the two colours
 
 
 def write_synthetic(path: Path, *, images: int, test_images: int, seed: int) -> None:
-    """Writes the archive: five batches of training images, one of test images, and the names of the classes."""
+    """Writes the archive: five batches of training images, one of test images, and the class names."""
     random = np.random.Generator(np.random.PCG64(seed))
     kind = CIFAR10
-    # Not "w:gz": that writes the time of day into the file.
+    # Not "w:gz", which writes the current time into the file.
     with GzipFile(path, "wb", compresslevel=1, mtime=0) as file, tarfile.open(fileobj=file, mode="w") as archive:
         counts = [len(part) for part in np.array_split(np.arange(images), len(kind.train))]
         for number, (name, count) in enumerate(zip(kind.train, counts, strict=True), start=1):
@@ -68,7 +68,7 @@ def draw(label: int, random: np.random.Generator) -> Array:
 
 
 def _colours(random: np.random.Generator) -> tuple[Array, Array]:
-    """Two colours that differ by CONTRAST at least in the mean of their channels."""
+    """Two colours whose channel means differ by at least CONTRAST."""
     while True:
         paper, ink = random.integers(24, 232, size=(2, 3))
         if abs(int(paper.sum()) - int(ink.sum())) >= 3 * CONTRAST:
@@ -76,7 +76,7 @@ def _colours(random: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _shape(name: str, random: np.random.Generator) -> Array:
-    """Where the shape is, bool [32, 32]."""
+    """The pixels of the shape as a mask, bool [32, 32]."""
     reach = int(random.integers(8, 13))
     middle_y, middle_x = random.integers(reach, SIDE - reach, size=2)
     width = int(random.integers(2, 5))

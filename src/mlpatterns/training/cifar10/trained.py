@@ -1,4 +1,4 @@
-"""Torch as cifar10 uses it: repeatable algorithms, and predictions of a trained network."""
+"""Helpers for torch: deterministic algorithms, and predictions of a trained network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlpatterns.training.cifar10.models import network
 __all__ = ["AT_ONCE", "WEIGHTS", "answers", "deterministic", "epoch_seed", "load_network"]
 
 WEIGHTS = "weights.npz"
-AT_ONCE = 256  # images that are answered together
+AT_ONCE = 256  # images per batch
 
 
 def load_network(trained: Path) -> nn.Module:
@@ -42,7 +42,7 @@ def answers(net: nn.Module, images: Array) -> Array:
 
 @contextmanager
 def deterministic(threads: int = 0) -> Iterator[None]:
-    """Sets torch to repeatable algorithms and so many threads, and restores its settings afterwards."""
+    """Sets torch to deterministic algorithms and the number of threads, and restores its settings afterwards."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state()
     torch.set_num_threads(threads or cpus())
     torch.use_deterministic_algorithms(True)
@@ -55,5 +55,5 @@ def deterministic(threads: int = 0) -> Iterator[None]:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed for an epoch, far from that of any other pair."""
+    """The seed for torch in one epoch, different for each pair of seed and epoch."""
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> np.uint64(1))
