@@ -64,13 +64,13 @@ def is_file(source: str) -> bool:
 
 
 def check_names(what: str, names: Sequence[str]) -> None:
-    """Checks that the names are texts, not empty and unique.
+    """Checks that the names are non-empty texts and that no name occurs twice.
 
     Args:
         what: the kind of names, for the error text: `labels` or `columns`.
 
     Raises:
-        SettingsError: a name is empty, is no text, or occurs twice.
+        SettingsError: a name is empty, is not a text, or occurs twice, or `names` is a text and not a list.
     """
     if isinstance(names, str):
         raise SettingsError(f"the {what} are the text {names!r}; give a list of names")

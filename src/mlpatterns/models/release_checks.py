@@ -32,7 +32,7 @@ def check_release(name: str, number: int, alias: str, settings: Settings) -> int
     without an event loop.
 
     Raises:
-        UserError: the alias may not move; the text says why.
+        UserError: the alias may not move; the text gives the reason.
         UnknownName: there is no such model or version.
         RegistryDown: the registry or the artifact store does not answer.
     """
@@ -49,7 +49,7 @@ def check_release(name: str, number: int, alias: str, settings: Settings) -> int
 
 
 def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[VersionFiles | None, VersionFiles]:
-    """The registry's answers for the alias, or None if it names nothing, and for the version."""
+    """The registry's entries for the version that the alias names now (or None), and for version `number`."""
     registry = ThreadedRegistry(settings.registry_url)
     try:
         after = registry.find_blocking(RegisteredReference(name, version=number))
