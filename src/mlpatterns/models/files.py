@@ -39,6 +39,7 @@ async def find_model_files(reference: Reference, runtime: Runtime) -> ModelFiles
 
 async def current_version(reference: RegisteredReference, runtime: Runtime) -> VersionFiles:
     """The version that a reference names now, as the registry reports it.
+
     Raises:
         UnknownName: no such model, alias or version.
         RegistryDown: the registry does not answer.

@@ -1,7 +1,6 @@
 """Checks a version before an alias moves to it: compares its signature with the current version, and tests its answers.
 
-The check runs before an alias is moved, on a machine that can load the model. A server that follows the alias makes its
-own checks again.
+The check runs on a machine that can load the model. A server that follows the alias checks the version again.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ NODE_ATTRIBUTES = ("classlabels_strings", "classlabels_ints", "classlabels_int64
 
 
 class Classes(Struct, frozen=True):
-    """Class names by the index of their score; `own`: they are names and not numbers."""
+    """Class names by the index of their score. `own` is True if they are texts, and False if they are numbers."""
 
     names: tuple[str, ...]
     own: bool

@@ -58,10 +58,11 @@ class GoldenRows(LeafPredictor):
         self, rows: Mapping[str, Array], specs: tuple[TensorSpec, ...], identity: str
     ) -> tuple[Mapping[str, Array], tuple[TensorSpec, ...], str]:
         """The outputs in the order of the keys, their specs and their identity.
+
         Args:
             rows: the rows of the golden set, by input of the model.
             specs: the inputs of the model.
-            identity: the digest of `rows`.
+            identity: the digest of the golden set, or of the metadata with the sample.
         """
         return rows, specs, identity
 

@@ -29,10 +29,10 @@ class SampleAnswers(Struct, frozen=True):
 
 
 async def check_sample(leaf: Predictor) -> SampleAnswers | None:
-    """The answers of a started model to its sample. None if it refuses a generated sample, which proves nothing.
+    """The answers of a started model to its sample; None if the model refuses a generated sample, which proves nothing.
 
-    A sample of zeros counts as generated. Some models have no answer to zeros (a row divided by its length), so a
-    sample of ones is tried next.
+    A sample of zeros counts as generated. Some models have no finite answer for zeros (for example, a row divided by
+    its length), so a sample of ones is tried next.
 
     Raises:
         ModelFileError: the model does not answer, or its answer has NaN or infinite numbers.
