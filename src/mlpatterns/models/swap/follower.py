@@ -102,8 +102,7 @@ class Follower:
         version, also if an earlier command began that load.
 
         Args:
-            to: changes the document, before `version` is added to it.
-            by: who gave the command, for the history of the document.
+            to: changes the document; then `version` is added. `by` becomes the author in its history.
             force: whether to skip the check of the contract; the version must still answer its golden set.
 
         Raises:
