@@ -59,7 +59,7 @@ class ProcessMetrics:
 
 
 class _Process:
-    """The registry that all apps of this process use, where it shares its metrics with other processes."""
+    """The registry that all apps of this process use if it shares its metrics with other processes."""
 
     shared: ProcessMetrics | None = None
     incomplete = False

@@ -81,7 +81,8 @@ class SharedMetrics:
     def fold(self, process: int) -> None:
         """Adds the values of a process that has ended to the folded values, and clears its segment for the next one.
 
-        If the folded values have no space for a series, it is left out and the error is logged.
+        If the folded values have no space for a series, that series and all after it are left out, and the error is
+        logged.
         """
         ended = self._segments[FOLDED + process]
         in_use = self._header[IN_USE]

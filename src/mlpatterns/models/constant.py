@@ -25,7 +25,7 @@ class ConstantModel(BasePredictor):
     Args:
         like: the other predictor.
         values: the values of one row, by output. An output without a value gets a neutral value: floats are equal
-            shares of 1, signed integers are -1, unsigned integers and booleans are 0, texts are empty.
+            shares of 1, signed integers are -1, unsigned integers are 0, booleans are False, texts are empty.
         name: its name in notes, in metrics and when it is served.
 
     Raises:

@@ -31,7 +31,7 @@ def widths(content: bytes) -> dict[str, int]:
 
 
 def _widths(graph: Any, name: str, constants: Mapping[str, tuple[int, ...]]) -> Iterator[int]:
-    """The number of columns that each node after an input needs, up to the first node that changes the columns."""
+    """The numbers of columns that nodes need that use an input, directly or after nodes that keep its columns."""
     for node in graph.node:  # in the order of execution
         if name not in node.input:
             continue

@@ -102,8 +102,9 @@ def graphs_of(node: Any) -> Sequence[Any]:
 
 
 def _replace_zipmap(node: Any, cast: bool) -> None:
-    """Turns a ZipMap into a Cast to float, or into an Identity. The Cast is needed because converters produce float64
-    scores for float64 columns, and a ZipMap accepts float only. (ONNX Runtime removes a Cast that changes nothing.)"""
+    """Turns a ZipMap into a Cast to float, or into an Identity. The Cast is needed because, for float64 columns,
+    converters produce scores of a datatype that a ZipMap does not accept. (ONNX Runtime removes a Cast that changes
+    nothing.)"""
     node.op_type, node.domain = "Cast" if cast else "Identity", ""
     del node.attribute[:]
     if cast:

@@ -51,7 +51,7 @@ class PythonModel(BasePredictor):
         name: the name to serve it under; by default ``python``.
         version: the version of the model in answers and metadata; another version has another identity.
         primary_output: the output that the simple API returns; by default the first.
-        max_batch_size: the maximum number of rows in one request. (default: no limit)
+        max_batch_size: the maximum number of rows in one request; by default there is no limit.
         threshold: for a primary output with one score for two labels: above this score, the label is the second.
 
     Raises:

@@ -26,8 +26,8 @@ except ImportError as error:
 
 __all__ = ["GrpcTransport"]
 
-# Status codes that the gRPC library itself sets if it does not reach the server. They count as the server's answer only
-# if they come with metadata.
+# Status codes that the gRPC library sets itself if no server answers. They count as the server's answer only if they
+# come with metadata.
 _WITHOUT_SERVER = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
 FIRST_RETRY, MOST_RETRY = 100, 5000  # milliseconds between attempts to connect again
 

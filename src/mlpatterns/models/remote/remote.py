@@ -42,7 +42,7 @@ class RemoteModel(LeafPredictor):
         model: its name on that server; by default the name in `url`, else `name`.
         name: the name of this predictor; by default the model's name.
         connect_timeout: seconds to reach the server.
-        timeout: seconds for one answer. A request with an earlier deadline has only until then.
+        timeout: seconds for one answer, if the request has no deadline.
         headers: the caller's headers to forward, by default all that the app forwards. Headers with credentials are
             never forwarded.
         max_bytes: the maximum size of one answer in bytes.

@@ -79,9 +79,9 @@ class HotSwap(BasePredictor):
 
     Raises:
         CompositionError: `reference` is a file, which has no versions, or `check_every` is not greater than 0.
-        UnknownName, ModelFileError: at start: there is no such model, or neither its version nor the version that
-            served last can be served. If only the registry does not answer, the start succeeds, and the piece is ready
-            later.
+        UnknownName, ModelFileError: at start: there is no such model, or neither the version that should serve nor the
+            version that served last can be served. If only the registry does not answer, the start succeeds, and the
+            piece is ready later.
     """
 
     def __init__(
