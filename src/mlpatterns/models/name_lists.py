@@ -19,8 +19,8 @@ FILE_ENDINGS = {".txt", ".csv", ".json", ".names", ".labels"}
 
 
 def read_labels(source: str | Path) -> tuple[str, ...]:
-    """Class names by index: from ``a,b,c``, or from a file. The file has one name on each line, a JSON list, or the
-    object ``{"0": "a", "1": "b"}``.
+    """Class names by index: from ``a,b,c``, or from a file. The file has one name on each line, a JSON list, the object
+    ``{"0": "a", "1": "b"}`` or ``{"a": 0, "b": 1}``, or an object ``id2label`` as in transformers.
 
     Raises:
         SettingsError: the file cannot be read, has no labels, or has one label twice.

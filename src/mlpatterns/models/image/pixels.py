@@ -116,6 +116,7 @@ def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
 
     Args:
         shades: [height, width] of grey, or [height, width, 3].
+        format: Pillow's name of the file format.
 
     Raises:
         MissingExtra: Pillow is not installed.
