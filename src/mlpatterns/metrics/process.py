@@ -1,4 +1,4 @@
-"""The metrics of one process, as an app counts and reads them."""
+"""The metrics of one process, as an app updates and reads them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class ProcessMetrics:
     """The metrics of one process; implements interfaces.Metrics.
 
     Args:
-        shared: the memory that this process shares with others, whose metrics `samples` adds up. (default: none)
-        process: the number of this process in it.
+        shared: the memory that this process shares with other processes; `samples` then adds up the metrics of all of
+            them. (default: none)
+        process: the number of this process in the shared memory.
     """
 
     def __init__(self, shared: SharedMetrics | None = None, process: int = 0) -> None:
@@ -46,7 +47,7 @@ class ProcessMetrics:
         return self._series(Family(name, "histogram", help, bounds=tuple(bounds)), labels)
 
     def samples(self) -> list[MetricSample]:
-        """Every series, over the processes that share the memory; ordered by name and labels."""
+        """Every series, combined over the processes that share the memory; ordered by name and labels."""
         samples = combined(self._table.samples()) if self._shared is None else self._shared.samples()
         for sample in samples:
             if sample.family.workers == "newest":
@@ -58,26 +59,26 @@ class ProcessMetrics:
 
 
 class _Process:
-    """What the apps of this process count in. A worker that shares its metrics has one place for all its apps."""
+    """The registry that all apps of this process use if it shares its metrics with other processes."""
 
     shared: ProcessMetrics | None = None
     incomplete = False
 
 
 def share_metrics(shared: SharedMetrics | None, process: int = 0) -> None:
-    """From now on the apps of this process count in shared memory.
+    """Makes the apps that start from now on in this process record their metrics in shared memory.
 
     Args:
-        shared: None where there are other processes, and no memory could be shared with them. Then
+        shared: the shared memory; None if there are other processes, but no memory could be shared with them. Then
             `mlpatterns_metrics_incomplete` is 1.
-        process: the number of this process in it.
+        process: the number of this process in the shared memory.
     """
     _Process.shared = None if shared is None else ProcessMetrics(shared, process)
     _Process.incomplete = shared is None
 
 
 def process_metrics() -> ProcessMetrics:
-    """The metrics for an app that starts: those that its process shares, else new ones."""
+    """The metrics for an app that starts: the shared ones if its process shares its metrics, else new ones."""
     if _Process.shared is not None:
         return _Process.shared
     metrics = ProcessMetrics()

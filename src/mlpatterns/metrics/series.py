@@ -1,4 +1,4 @@
-"""One labelled series, the family it belongs to, and how the values of several processes become one."""
+"""One labelled series, the family it belongs to, and how the values of several processes are combined into one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Family(Struct, frozen=True):
     """What all series of one name have in common.
 
     Attributes:
-        workers: how the values of several processes become one.
+        workers: how the values of several processes are combined into one.
         bounds: the upper bounds of a histogram's buckets, ascending.
     """
 
@@ -33,8 +33,8 @@ class Family(Struct, frozen=True):
 
     @property
     def width(self) -> int:
-        """How many doubles a series takes: for a histogram its buckets, +Inf and the sum; for a `newest` gauge its
-        value and the time when it was set; otherwise one."""
+        """The number of doubles that a series takes. A histogram takes one for each bucket, one for +Inf and one for
+        the sum. A `newest` gauge takes its value and the time when it was set. Any other series takes one."""
         return len(self.bounds) + 2 if self.kind == "histogram" else 2 if self.workers == "newest" else 1
 
     @property
@@ -43,7 +43,7 @@ class Family(Struct, frozen=True):
         return self.kind != "gauge" or self.workers == "newest"
 
     def adds_up_with(self, other: Family) -> bool:
-        """Whether values of both can become one: the help text may differ, the rest may not."""
+        """Whether values of both can be combined: the kind, `workers` and bounds must be equal."""
         return (self.kind, self.workers, self.bounds) == (other.kind, other.workers, other.bounds)
 
 
@@ -51,7 +51,7 @@ class MetricSample(Struct):
     """The values of one series: of one process, or of several.
 
     Attributes:
-        values: one number; for a histogram the counts by bucket, +Inf and the sum.
+        values: one number; for a histogram the count of each bucket, that of +Inf, and the sum of all observations.
     """
 
     family: Family
@@ -88,7 +88,7 @@ class CellSeries:
 
 
 class NewestSeries(CellSeries):
-    """A gauge whose last set value counts, whichever process set it."""
+    """A gauge of which the value that any process set last counts."""
 
     __slots__ = ()
 
@@ -98,12 +98,13 @@ class NewestSeries(CellSeries):
 
 
 def combined(samples: Iterable[MetricSample]) -> list[MetricSample]:
-    """One sample a series, ordered by name and labels.
+    """Combines the samples of several processes into one sample for each series, ordered by name and labels.
 
     Where two processes define a family differently, as before and after an upgrade, the last definition counts.
 
     Args:
-        samples: of all processes; those that started last come last. Their values are all cells of a series.
+        samples: the samples of all processes, ordered by the start of the process. The values of each are all cells of
+            its series.
     """
     families: dict[str, Family] = {}
     found: dict[tuple[str, Labels], list[MetricSample]] = {}

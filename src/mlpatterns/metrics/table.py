@@ -1,4 +1,4 @@
-"""The series of one process: where each lies in its memory."""
+"""The series of one process, and which cells of its memory each of them uses."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from mlpatterns.metrics.series import CellSeries, Family, Labels, MetricSample, 
 
 __all__ = ["CAPACITY", "SeriesTable"]
 
-CAPACITY = 65_536  # doubles a process: 3,400 histograms; memory is taken only as they are used
+CAPACITY = 65_536  # doubles for each process, enough for 3,400 histograms; memory is allocated only as it is used
 
 
 class SeriesTable:
-    """Gives each series its cells, one after the other.
+    """Assigns cells to each series, one series after the other.
 
-    Aligned 8-byte stores do not tear on x86-64 and arm64, so no lock is needed between the one process that writes and
-    those that read. Update a series on the event loop's thread only.
+    Aligned 8-byte stores do not tear on x86-64 and arm64, so the one process that writes and the processes that read
+    need no lock. Update a series on the event loop's thread only.
 
     Args:
         cells: `CAPACITY` doubles, all zero.
-        added: called with each new series, in the order of their cells. It raises RuntimeError when it has no room.
+        added: called with each new series, in the order of their cells. It raises RuntimeError if it has no space.
     """
 
     def __init__(self, cells: memoryview[float], added: Callable[[Family, Labels], None]) -> None:
@@ -28,11 +28,11 @@ class SeriesTable:
         self._series: dict[tuple[str, Labels], CellSeries] = {}
 
     def series(self, family: Family, labels: Labels) -> CellSeries:
-        """The series of these labels, made if there is none.
+        """The series with these labels, which is created if it does not exist.
 
         Raises:
-            ValueError: a family of this name has another kind or other bounds.
-            RuntimeError: there is no room for another series.
+            ValueError: a family of this name has another kind, other bounds or another value of `workers`.
+            RuntimeError: there is no space for another series.
         """
         known = self._families.setdefault(family.name, family)
         if not known.adds_up_with(family):
@@ -51,6 +51,6 @@ class SeriesTable:
         return self._series[key]
 
     def samples(self) -> Iterator[MetricSample]:
-        """All series of this process, in the order in which they were made; the values are their cells."""
+        """All series of this process, in the order of their creation. The values of each are all its cells."""
         for (name, labels), series in self._series.items():
             yield MetricSample(self._families[name], labels, list(series.cells))

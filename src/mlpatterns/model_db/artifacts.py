@@ -1,4 +1,4 @@
-"""Artifacts: folders of objects, complete before a version names them, and removed when no version does."""
+"""Artifacts: folders of objects that are complete before a version names them, and removed when no version does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("mlpatterns")
 
 
 class PublishedArtifact(Struct, frozen=True):
-    """A published folder. `url` is relative to `root`, the URL of all artifacts; `folder` is its copy here."""
+    """A published folder. `url` is relative to `root`, the URL of all artifacts; `folder` is its local copy."""
 
     folder: Path
     root: str
@@ -36,14 +36,14 @@ class PublishedArtifact(Struct, frozen=True):
 
 
 def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home: Path) -> PublishedArtifact:
-    """Writes `files` and their manifest as ``<model>/<key>`` below `root`, each only where no object is, the manifest
-    last: a folder without a manifest was left by a process that died.
+    """Writes `files` and their manifest as ``<model>/<key>`` below `root`, and never overwrites an object. The manifest
+    is written last: if a folder has no manifest, the process that wrote it died.
 
     Args:
-        home: what is published in a store is also cached below it.
+        home: if `root` is not a local folder, the files are also cached below this folder.
 
     Raises:
-        UserError: it cannot be written, or is there already.
+        UserError: the folder cannot be written, or already exists.
     """
     store, url, manifest = open_objects(root), f"{model}/{key}", dump_manifest(files)
     whole, digest = {**files, MANIFEST: manifest}, hashlib.sha256(manifest).hexdigest()
@@ -58,14 +58,14 @@ def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home
 
 
 def check_published(root: str, *, artifact_url: str, manifest_sha256: str, sha256: str) -> None:
-    """Checks what a version claims of its files against their manifest.
+    """Checks the digests that a version claims for its files against their manifest.
 
-    A URL with a scheme that is not below `root` names files that this service does not reach: it is not checked, and a
-    server that does not reach them either refuses it.
+    A URL with a scheme that is not below `root` names files that this service cannot reach. It is not checked; a server
+    that cannot reach the files either refuses the version.
 
     Raises:
         Conflict: there is no artifact at `artifact_url`.
-        InvalidInput: the artifact is another one, or `artifact_url` is malformed.
+        InvalidInput: a digest is not that of the artifact, or `artifact_url` is malformed.
         Unavailable: the store does not answer.
     """
     inner = relative_url(root, artifact_url)
@@ -88,8 +88,8 @@ def check_published(root: str, *, artifact_url: str, manifest_sha256: str, sha25
 
 
 def remove_unnamed(root: str, url: str | None) -> bool:
-    """Removes the files of an artifact that no version names, if they are below `root`. It returns False if that
-    failed; then they stay until they are swept."""
+    """Removes the files of an artifact that no version names, if they are below `root`. Returns False if this failed;
+    the files then stay until `sweep` removes them."""
     inner = None if url is None else relative_url(root, url)
     try:
         if inner is not None:
@@ -101,10 +101,10 @@ def remove_unnamed(root: str, url: str | None) -> bool:
 
 
 def remove(root: str, url: str) -> None:
-    """Deletes the objects of the folder `url` and the files that its manifest lists, and no others in its subfolders.
+    """Deletes the objects of the folder `url` itself, and those in its subfolders that its manifest lists.
 
     Raises:
-        InvalidInput: `url` is not the URL of such a folder.
+        InvalidInput: `url` is not a valid folder of objects.
         Unavailable: the store does not answer.
     """
     store = open_objects(root)
@@ -120,15 +120,15 @@ def _listed(store: ObjectStore, url: str) -> Iterable[str]:
 
 
 def delete_all(store: ObjectStore, keys: Iterable[str]) -> None:
-    """Deletes the manifest first, so that a killed deletion leaves no artifact; then the deepest objects first, so that
-    the rest can be swept by the objects in the folder itself, and no empty folder stays."""
+    """Deletes the manifest first, so that an interrupted deletion leaves no valid artifact. Then it deletes the deepest
+    objects first: `sweep` recognizes the rest by the objects in the folder itself, and no empty folder stays."""
     for key in sorted(keys, key=lambda key: (not key.endswith(f"/{MANIFEST}"), -key.count("/"))):
         store.delete(key)
 
 
 @contextmanager
 def _created(store: ObjectStore, url: str, files: Mapping[str, bytes]) -> Iterator[None]:
-    """Creates `files`; if that or the block fails, those that were created here are deleted."""
+    """Creates `files`. If this or the block of the `with` statement fails, deletes the files that it created."""
     written: list[str] = []
     try:
         for name, content in files.items():
@@ -136,7 +136,7 @@ def _created(store: ObjectStore, url: str, files: Mapping[str, bytes]) -> Iterat
             written.append(f"{url}/{name}")
         yield
     except BaseException:
-        with suppress(PredictionError):  # what stays is swept
+        with suppress(PredictionError):  # `sweep` removes the rest
             for key in reversed(written):
                 store.delete(key)
         raise

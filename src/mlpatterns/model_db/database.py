@@ -1,4 +1,4 @@
-"""Opening a registry's database, whichever of the three it is, and writing to it while other processes do."""
+"""Opens a registry's database (SQLite, PostgreSQL or MariaDB), and writes to it while other processes do too."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["Writer", "engine", "unusable", "writing"]
 
 BUSY = 10.0  # seconds to wait for another process's write
 ATTEMPTS = 20
-PAUSE = 0.02  # seconds; each attempt may wait that much longer than the one before
+PAUSE = 0.02  # seconds by which the longest pause grows with each attempt
 
 T = TypeVar("T")
 
 
 def engine(url: str) -> Engine:
-    """An engine for a registry URL; connects at first use.
+    """An engine for a registry URL. It connects at first use.
 
     Raises:
-        UserError: for a URL of another kind.
-        MissingExtra: if its driver is not installed.
+        UserError: `url` is not a database URL.
+        MissingExtra: the driver of the database is not installed.
     """
     scheme = scheme_of(url)
     file = sqlite_file(url)
@@ -55,8 +55,8 @@ def engine(url: str) -> Engine:
 
 
 def writing(made: Engine) -> Engine:
-    """The same engine for transactions that write: SQLite then takes its lock when they begin, where it can wait, and
-    not at the first write, where two readers would refuse each other."""
+    """The same engine for transactions that write. With SQLite, such a transaction takes the write lock when it begins,
+    where it can wait for the lock. At the first write, two transactions that have read would fail instead."""
     return made.execution_options(immediate=True)
 
 
@@ -64,7 +64,7 @@ class Writer:
     """Runs work in a transaction.
 
     Attributes:
-        unsure: a commit was sent and its answer was lost, so it may have been carried out.
+        unsure: whether a commit was sent but its answer was lost, so the transaction may be committed.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -72,12 +72,12 @@ class Writer:
         self.unsure = False
 
     def run(self, work: Callable[[Session], T]) -> T:
-        """Calls `work`, commits, and returns its result. It is called again if another transaction made the same row
-        first, so it must read all that it needs itself.
+        """Calls `work`, commits, and returns its result. `work` is called again if it conflicts with another
+        transaction, so it must read everything that it needs itself.
 
         Raises:
             DBAPIError: the database cannot be used, or every attempt conflicted with another transaction.
-            Exception: any that `work` raised; then nothing is written.
+            Exception: any error that `work` raised; then nothing is written.
         """
         for attempt in range(ATTEMPTS):
             try:
@@ -85,8 +85,8 @@ class Writer:
             except (IntegrityError, OperationalError) as error:
                 if not _may_pass(error) or attempt == ATTEMPTS - 1:
                     raise
-                self.unsure = False  # the database refused it
-                time.sleep(random.uniform(0, PAUSE * (attempt + 1)))  # noqa: S311 - to part two processes
+                self.unsure = False  # the database refused the commit
+                time.sleep(random.uniform(0, PAUSE * (attempt + 1)))  # noqa: S311 - so that two do not collide again
         raise AssertionError
 
     def _once(self, work: Callable[[Session], T]) -> T:
@@ -100,7 +100,7 @@ class Writer:
 
 
 def unusable(url: str, error: DBAPIError) -> UserError:
-    """The sentence for a database that is down, locked, or not a database."""
+    """The error for a database that is down or locked, or for a file that is not a database."""
     return urls.unusable(url, error.orig or error)
 
 
@@ -117,6 +117,6 @@ def _begin_sqlite(connection: Any) -> None:
 
 
 def _may_pass(error: DBAPIError) -> bool:
-    """Whether another try may succeed: another process was first or has the lock, or the database broke a deadlock."""
+    """Whether another attempt may succeed: another process wrote first or has the lock, or a deadlock was resolved."""
     text = str(error.orig).lower()
     return isinstance(error, IntegrityError) or "deadlock" in text or "database is locked" in text

@@ -1,4 +1,4 @@
-"""The tables as a diagram: each below the table that its foreign key refers to."""
+"""The tables as a diagram: each table is below the one that its foreign key references."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def drawing(url: str) -> Node:
     """The diagram of a server, its database and the tables in it.
 
     Raises:
-        UserError: for a URL of another kind.
+        UserError: `url` is not a database URL.
     """
-    tables = Base.metadata.sorted_tables  # what is referred to comes first
+    tables = Base.metadata.sorted_tables  # referenced tables come first
     nodes = {table: Node("piece", table.name, (*_names(table), *_details(table, tables)))
              for table in tables if not _is_detail(table)}  # fmt: skip
     database = Node("service", DATABASES[scheme_of(url)])
     for table, node in nodes.items():
         above = [other for other in nodes if _refers(table, other)]
-        # The last is the nearest: a version is of a model too, but its experiment is.
+        # The last is the nearest: a version references its model and its experiment, which references the model.
         (nodes[above[-1]] if above else database).children.append(node)
     return Node("server", "server", children=[database])
 
@@ -37,7 +37,7 @@ def _refers(table: Table, other: Table) -> bool:
 
 
 def _is_detail(table: Table) -> bool:
-    """Whether its rows are identified by the row of another table that they belong to, as tags are."""
+    """Whether a foreign key is part of the table's primary key, as in the tables of tags."""
     return any(set(key.columns) <= set(table.primary_key) for key in table.foreign_key_constraints)
 
 
@@ -48,7 +48,7 @@ def _details(table: Table, tables: list[Table]) -> Iterator[str]:
 
 
 def _names(table: Table) -> Iterator[str]:
-    """The columns that identify a row, beside the keys that join it to other tables."""
+    """The columns that identify a row, without ids."""
     unique = [*table.primary_key, *(column for each in table.constraints if isinstance(each, UniqueConstraint)
                                     for column in each.columns)]  # fmt: skip
     yield from (f"by {column.name}" for column in unique if not column.name.endswith("_id"))

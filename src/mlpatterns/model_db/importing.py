@@ -1,4 +1,4 @@
-"""Registering a plain ONNX file. It is loaded and run once first, so that it is known to serve."""
+"""Registers a plain ONNX file. First the file is loaded and run, which shows whether it can serve."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class InspectedModel(Struct, frozen=True):
 
     Attributes:
         metadata: its inputs, outputs and labels.
-        golden: its outputs for its sample, or None.
-        ungolden: why it has no golden set, or empty.
-        unfit: why it should not serve, or empty.
+        golden: its golden set, or None.
+        ungolden: why it has no golden set; empty if it has one.
+        unfit: why it should not serve; empty if it can.
     """
 
     metadata: ModelMetadata
@@ -46,7 +46,7 @@ class InspectedModel(Struct, frozen=True):
 
 
 class ImportedVersion(Struct, frozen=True):
-    """A version that was imported; `unfit` and `ungolden` are those of the InspectedModel."""
+    """An imported version. `unfit` and `ungolden` are as in InspectedModel."""
 
     made: RegisteredVersion
     unfit: str = ""
@@ -63,16 +63,16 @@ def import_file(
     promote: bool = False,
     force: bool = False,
 ) -> ImportedVersion:
-    """Registers the file as the next version of `name`, with the metadata beside it, or the metadata of its graph.
+    """Registers a file as the next version of `name`, with the metadata beside it, embedded in it, or from its graph.
 
     Args:
-        options: arguments of `OnnxModel` that describe the model. Its outputs for some rows of their `sample` become
-            its golden set; by default its own sample is used.
-        promote, force: as those of `register`.
+        options: arguments of `OnnxModel` that describe the model. The outputs for some rows of the argument `sample`
+            become the golden set; without this argument, the model's own sample is used.
+        promote, force: as in `register`.
 
     Raises:
-        UserError: there is no such file, ONNX Runtime does not load it, the options do not fit it, or no model can
-            have this `name`.
+        UserError: there is no such file, ONNX Runtime does not load it, the options do not fit it, or `name` is not a
+            valid model name.
     """
     check_name(name)
     files = unregistered_files(path)
@@ -105,11 +105,11 @@ def register_file(
 ) -> ImportedVersion:
     """Registers the bytes of a model as the next version of `name`.
 
-    A model that fails on its own sample is registered too, but becomes champion only by `force`.
+    A model that fails on its own sample is registered too, but becomes champion only with `force`.
 
     Args:
-        weights: the content of each file of weights, by its name.
-        details: those of its Registration.
+        weights: the content of each weights file, by its name.
+        details: further fields of the `Registration`.
     """
     files = {MODEL: content, METADATA: dump_metadata(replace(loaded.metadata, name=name, version="")), **weights}
     if loaded.golden is not None:
@@ -121,7 +121,8 @@ def register_file(
 
 
 def inspect_file(path: Path, options: Mapping[str, Any], settings: Settings) -> InspectedModel:
-    """The metadata and golden set of a file, found by loading and running it.
+    """Loads and runs a model file, and returns its metadata and golden set. This blocks, and needs a thread without an
+    event loop.
 
     Raises:
         UserError: ONNX Runtime does not load it, or the sample does not fit.

@@ -1,11 +1,11 @@
-"""MLflow's own client in a process of its own: `python -m mlpatterns.model_db.mlflow_client URI`.
+"""MLflow's own client in a separate process: `python -m mlpatterns.model_db.mlflow_client URI`.
 
-MLflow and the libraries below it wait for a server in ways that nothing in their process can end: a server that sends a
-byte a second keeps a read open for ever. `mlflow_server.py` starts this process, asks it, and kills it where an answer
-takes too long.
+MLflow and its libraries wait for a server in ways that no code in their process can interrupt: a server that sends one
+byte per second keeps a read open for ever. `mlflow_server.py` starts this process, sends calls to it, and kills it if
+an answer takes too long.
 
-Each line of standard input is a ClientCall, and each line of standard output a ClientReply. The first, to no call,
-says that the client is ready.
+Each line of standard input is a ClientCall, and each line of standard output is a ClientReply. The first reply belongs
+to no call: it reports that the client is ready.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class ClientCall(Struct, frozen=True):
 
 
 class ClientReply(Struct, frozen=True, omit_defaults=True):
-    """What a method returned; or the errors that it raised, the outermost first, and MLflow's code for it."""
+    """The value that a method returned, or the texts of its exception and the causes, the exception first. `code` is
+    MLflow's error code, or empty."""
 
     value: Any = None
     errors: tuple[str, ...] = ()
@@ -46,9 +47,9 @@ class MlflowVersion(Struct, frozen=True):
 
     Attributes:
         root: the URI of its folder of artifacts.
-        source: what it was registered from, as its author said.
-        run_id: of the run that made it; None without one.
-        parameters, metrics: of that run, those metrics that are finite; empty if the run is gone.
+        source: the source that its author gave at registration.
+        run_id: the id of the run that made it; None if there is none.
+        parameters, metrics: the parameters and the finite metrics of that run; empty if the run does not exist.
     """
 
     number: int
@@ -60,7 +61,7 @@ class MlflowVersion(Struct, frozen=True):
 
 
 class ArtifactFile(Struct, frozen=True):
-    """A file or folder of artifacts: its path below their root, and its size in bytes, if the server says it."""
+    """A file or folder of artifacts: its path below their root, and its size in bytes if the server reports it."""
 
     path: str
     is_dir: bool
@@ -122,7 +123,7 @@ class Client:
         return get_artifact_repository(root, tracking_uri=self._uri)
 
     def _run(self, run_id: str) -> Any:
-        """The run; None if it is gone."""
+        """The run; None if it does not exist."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -143,7 +144,7 @@ METHODS: Mapping[str, Callable[..., Any]] = {
 
 
 def reply_of(work: Callable[[], Any]) -> ClientReply:
-    """What `work` returns or raises. MLflow raises exceptions of many libraries, so any is a reply."""
+    """A reply with the value that `work` returns, or with any exception: MLflow raises those of many libraries."""
     try:
         return ClientReply(msgspec.to_builtins(work()))
     except Exception as error:
@@ -160,9 +161,9 @@ def _code(error: Exception) -> str:
 
 
 def main(uri: str) -> None:
-    """Answers calls until standard input ends, as it does when the parent process ends."""
+    """Answers calls until standard input is closed, which happens when the parent process ends."""
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a library prints is no reply
+    os.dup2(2, 1)  # the output of a library must not be read as a reply
     calls: SimpleQueue[ClientCall] = SimpleQueue()
 
     def answer() -> None:
@@ -177,7 +178,7 @@ def main(uri: str) -> None:
     Thread(target=answer, daemon=True).start()
     for line in sys.stdin.buffer:
         calls.put(msgspec.json.decode(line, type=ClientCall))
-    os._exit(0)  # a call that hangs would be waited for
+    os._exit(0)  # a normal exit could wait for a call that hangs
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The files of a model in MLflow, read one by one: nothing is unpickled, nothing is written outside our own folder."""
+"""Reads the files of a model in MLflow one by one. It unpickles nothing, and writes only to its own folder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["MlflowFiles"]
 
-MOST = 2**31 - 1  # bytes: a protobuf, so a model in one file, is not larger
+MOST = 2**31 - 1  # bytes: the limit of a protobuf message, so of a model in one file
 
 
 class MlflowFiles:
-    """What a version of an MLflow registry consists of.
+    """The files of a version in an MLflow registry.
 
     Args:
-        server: where it is.
-        root: the URI of the model's folder, as the server says it.
-        folder: an empty one of our own, where files go.
+        server: the server that has the version.
+        root: the URI of the model's folder, as the server reports it.
+        folder: an empty local folder for the files.
     """
 
     def __init__(self, server: MlflowServer, root: str, folder: Path) -> None:
@@ -30,15 +30,15 @@ class MlflowFiles:
 
     @cached_property
     def model(self) -> MlflowModel:
-        """What MLmodel says.
+        """The content of the file MLmodel.
 
         Raises:
-            ModelFileError: it is missing, or names no ONNX model.
+            ModelFileError: the file is missing or invalid, or names no ONNX model.
         """
         return read_mlmodel(self._read(MLMODEL, LARGEST))
 
     def whole(self) -> Path:
-        """The ONNX model as one file, whose weights may have been in others beside it.
+        """The path of the ONNX model as one file, with the weights that MLflow may have in other files.
 
         Raises:
             ModelFileError: a file is missing, damaged or too large.
@@ -58,7 +58,12 @@ class MlflowFiles:
         return path
 
     def _read(self, path: str, most: int) -> bytes:
-        """A file's content; all files together are bounded."""
+        """The content of a file. All files together may have `MOST` bytes.
+
+        Args:
+            path: relative to the model's folder.
+            most: the maximum size of this file in bytes.
+        """
         self._check_size(path, most)
         target = self._folder / f"{len(list(self._folder.iterdir()))}"
         target.mkdir()

@@ -1,4 +1,4 @@
-"""Importing a version of an MLflow registry: its ONNX flavor, with the parameters and metrics of its run."""
+"""Imports a version from an MLflow registry: its ONNX flavor, with the parameters and metrics of its run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["TAG", "MlflowImport", "import_mlflow", "is_mlflow"]
 
-TAG = "mlflow"  # the key of the tag that says which version it was there
+TAG = "mlflow"  # the key of the tag with the URL of the version in MLflow
 FORM = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]{0,8}))")
-REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes for a version that is not there
+REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes for a version that does not exist
 
 
 class MlflowImport(Struct, frozen=True):
-    """The version that was made of it; `champion` says whether that alias names it. `new` is None if it had been
-    imported before."""
+    """The version that the import made or found. `champion` is whether that alias names it. `new` is None if the
+    version was imported before."""
 
     name: str
     version: int
@@ -40,7 +40,7 @@ class MlflowImport(Struct, frozen=True):
 
 
 def is_mlflow(text: str) -> bool:
-    """Whether a model is named as MLflow names one."""
+    """Whether `text` is the URI of a model in MLflow, which begins with ``models:``."""
     return text.startswith("models:")
 
 
@@ -61,12 +61,12 @@ def import_mlflow(
 
     Args:
         server: the URI of the MLflow server.
-        name: of the model here; by default its name there.
-        options, promote, force: as those of `import_file`.
+        name: the name of the model in this registry; by default its name in MLflow.
+        options, promote, force: as in `import_file`.
 
     Raises:
-        UserError: no such version, the server does not answer, or the version has no ONNX model.
-        MissingExtra: without mlflow-skinny.
+        UserError: there is no such version, the server does not answer, or the version has no ONNX model.
+        MissingExtra: mlflow-skinny is not installed.
     """
     source = _parsed(uri)
     if server is None:
@@ -104,7 +104,7 @@ def _parsed(uri: str) -> re.Match[str]:
 
 
 def _model_name(name: str | None, there: str) -> str:
-    """The name of the model here: the given one, or its name there, if models can have that here."""
+    """The name of the model in this registry: `name`, or else its name in MLflow, `there`, if that is valid here."""
     if name is None and not re.fullmatch(NAME, there):
         raise WrongUse(f"{there!r} is not a valid model name here; give one with --name")
     check_name(name or there)
@@ -121,13 +121,13 @@ def _version(mlflow: MlflowServer, uri: str, source: re.Match[str]) -> MlflowVer
 
 
 def _origin(name: str, found: MlflowVersion) -> dict[str, str]:
-    """Where it came from, as the experiment's parameters."""
+    """The origin of the version, as parameters of the experiment."""
     where = {"imported_from": f"models:/{name}/{found.number}", "mlflow_source": redact(found.source)}
     return where if found.run_id is None else {**where, "mlflow_run_id": found.run_id}
 
 
 def _named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
-    """The metadata with the signature's column names, if they fit the only input."""
+    """The metadata with the column names of the MLflow signature, if they fit the only input."""
     if len(metadata.inputs) != 1 or not columns:
         return metadata
     (spec,) = metadata.inputs

@@ -1,4 +1,4 @@
-"""Reading the file MLmodel of a model in MLflow, whose author is not trusted."""
+"""Reads the file MLmodel of a model in MLflow. The author of this file is not trusted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LARGEST", "MLMODEL", "MlflowModel", "plain_path", "read_mlmodel"]
 
 MLMODEL = "MLmodel"
 LARGEST = 1 << 20  # bytes of an MLmodel file
-SHOWN = 8  # flavors that a sentence names
+SHOWN = 8  # flavors that an error text names
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}")
 
 
@@ -23,8 +23,8 @@ class MlflowModel(Struct, frozen=True):
     """A model that has an ONNX flavor.
 
     Attributes:
-        data: its file, relative to the folder.
-        columns: the names of its signature's columns, if they are columns.
+        data: the path of the ONNX file, relative to the model's folder.
+        columns: the column names of its signature; empty if the signature has tensors instead.
     """
 
     data: str
@@ -49,8 +49,8 @@ def read_mlmodel(content: bytes) -> MlflowModel:
     """Reads an MLmodel file.
 
     Raises:
-        ModelFileError: it is no such file, has no ONNX flavor, or names a file outside its folder.
-        MissingExtra: without a reader of YAML.
+        ModelFileError: `content` is not an MLmodel file, has no ONNX flavor, or names a file outside its folder.
+        MissingExtra: the YAML library is not installed.
     """
     try:
         import yaml
@@ -70,7 +70,7 @@ def read_mlmodel(content: bytes) -> MlflowModel:
 
 
 def plain_path(text: str) -> str:
-    """A relative path of plain names, which cannot leave its folder.
+    """`text` as a relative path of plain names, which cannot leave its folder.
 
     Raises:
         ModelFileError: `text` is not such a path.
@@ -87,7 +87,7 @@ def _others(flavors: list[str]) -> str:
 
 
 def _columns(signature: _Signature | None) -> tuple[str, ...]:
-    """The column names; none if the signature is of tensors or cannot be read, since the graph is enough without it."""
+    """The column names; none if the signature has tensors or cannot be read, because the model does not need them."""
     try:
         found = msgspec.json.decode((signature and signature.inputs) or "[]", type=list[_Column])
     except (msgspec.MsgspecError, UnicodeError):

@@ -1,4 +1,4 @@
-"""An MLflow server, asked through a client process that is killed where an answer takes too long."""
+"""Calls an MLflow server through a client process, which is killed if an answer takes too long."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mlpatterns.user_errors import MissingExtra, UserError
 __all__ = ["MlflowError", "MlflowServer", "why"]
 
 T = TypeVar("T")
-LONGEST = 500  # characters of what went wrong
+LONGEST = 500  # characters of the server's error text
 PATIENCE = 10.0  # seconds for an answer, or for the next part of a file
-START = 60.0  # seconds for the client to be imported
-RATE = 100_000  # bytes a second that an upload gets
-LOOK = 0.5  # seconds between two looks at what was downloaded
+START = 60.0  # seconds for the client process to import MLflow
+RATE = 100_000  # bytes per second that an upload must reach
+LOOK = 0.5  # seconds between two checks of the downloaded files
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-# Defaults, where the user sets no others: a server that is down is noticed in seconds, not after minutes of retries,
-# and MLflow sends no telemetry.
+# Defaults for variables that the user has not set: MLflow gives up on a server that is down in seconds, not after
+# minutes of retries, and sends no telemetry.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     TIMEOUT: f"{PATIENCE:g}",
@@ -40,7 +40,8 @@ ENVIRONMENT = {
 
 
 class MlflowError(UserError):
-    """The server does not answer, or refuses; `reason` is the end of the sentence, `code` is MLflow's, or empty."""
+    """The server does not answer, or returns an error. `reason` is the end of the error text, and `code` is MLflow's
+    error code, or empty."""
 
     def __init__(self, sentence: str, reason: str, code: str = "") -> None:
         super().__init__(sentence)
@@ -48,21 +49,22 @@ class MlflowError(UserError):
 
 
 class MlflowServer:
-    """The server at `uri`; a `with` statement ends the process that asks it. Not for several threads at once.
+    """The server at `uri`. A `with` statement ends the client process. Do not use it in several threads at once.
 
-    An answer may take `PATIENCE` seconds, or as many as the user's MLFLOW_HTTP_REQUEST_TIMEOUT says. A download may
-    take so long for each part that MLflow writes to disk, which has a mebibyte. After an answer that took too long,
-    every method raises.
+    An answer may take `PATIENCE` seconds, or the seconds in the user's MLFLOW_HTTP_REQUEST_TIMEOUT. A download may take
+    as long for each part of a mebibyte that MLflow writes to disk. After an answer that took too long, every method
+    raises.
 
     Args:
-        purpose: what needs MLflow, for the error where it is not installed.
+        purpose: the action that needs MLflow, for the error text if MLflow is not installed.
 
     Attributes:
-        before: what the sentence of every error begins with.
+        before: the beginning of every error text.
 
     Raises:
-        MissingExtra: without mlflow-skinny.
-        MlflowError: by every method: the server does not answer or refuses, or `uri` is no server's.
+        MissingExtra: mlflow-skinny is not installed.
+        MlflowError: from every method: the server does not answer or returns an error, or `uri` is not that of an
+            MLflow server.
     """
 
     def __init__(self, uri: str, purpose: str) -> None:
@@ -88,7 +90,7 @@ class MlflowServer:
         self.close()
 
     def close(self) -> None:
-        """Ends the process, also in the middle of a call."""
+        """Kills the client process, also during a call."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -96,20 +98,20 @@ class MlflowServer:
                 pipe.close()
 
     def version(self, name: str, *, alias: str | None = None, number: str | None = None) -> MlflowVersion:
-        """The version that an alias names, or that of a number."""
+        """The version that an alias names, or the version with a number."""
         return msgspec.convert(self._ask("version", name=name, alias=alias, number=number), MlflowVersion)
 
     def artifacts(self, root: str, folder: str | None) -> list[ArtifactFile]:
-        """What is in a folder of artifacts; `folder` is relative to `root`, a URI."""
+        """The files and folders in a folder of artifacts. `folder` is relative to the URI `root`; None means `root`."""
         return msgspec.convert(self._ask("artifacts", root=root, folder=folder), list[ArtifactFile])
 
     def download(self, root: str, path: str, target: Path) -> Path:
-        """Copies a file of artifacts into the folder `target`, and returns where it is there."""
+        """Downloads an artifact file into the folder `target`, and returns its path there."""
         self._send(ClientCall("download", {"root": root, "path": path, "target": str(target)}))
         return Path(str(self._reply(self._patience, target)))
 
     def begin_run(self, experiment: str) -> str:
-        """The id of a new run of an experiment, which is made if there is none."""
+        """The id of a new run of an experiment. The experiment is created if it does not exist."""
         return str(self._ask("begin_run", experiment=experiment))
 
     def log_parameter(self, run_id: str, name: str, value: str) -> None:
@@ -122,12 +124,12 @@ class MlflowServer:
         self._ask("set_tag", run_id=run_id, name=name, value=value)
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
-        """Uploads a file into a folder of a run's artifacts; it may take longer by its size at `RATE`."""
+        """Uploads a file into a folder of a run's artifacts. A large file has more time, by its size and `RATE`."""
         self._send(ClientCall("log_file", {"run_id": run_id, "file": str(file), "folder": folder}))
         self._reply(self._patience + file.stat().st_size / RATE, None)
 
     def end_run(self, run_id: str, status: str) -> None:
-        """Says that a run has ended: FINISHED or FAILED."""
+        """Records that a run has ended, with the status FINISHED or FAILED."""
         self._ask("end_run", run_id=run_id, status=status)
 
     def _ask(self, method: str, **arguments: Any) -> Any:
@@ -139,11 +141,11 @@ class MlflowServer:
             raise self._error("it did not answer before")
         stdin = self._process.stdin
         assert stdin is not None
-        with suppress(BrokenPipeError):  # that the process has ended is told by its reply
+        with suppress(BrokenPipeError):  # the process has ended; `_reply` raises the error
             stdin.write(msgspec.json.encode(call) + b"\n")
 
     def _reply(self, seconds: float, folder: Path | None) -> Any:
-        """The value of the next reply; `seconds` begin anew whenever something in `folder` changes."""
+        """The value of the next reply. The time limit of `seconds` restarts whenever a file in `folder` changes."""
         line = self._line(seconds, folder)
         if not line:
             raise self._error("MLflow's client ended; its output above says why")
@@ -177,7 +179,7 @@ class MlflowServer:
 
 
 def why(errors: Sequence[str]) -> str:
-    """The first sentence of the first cause; the rest repeats the URL and the client's own objects.
+    """The first sentence of the first cause, because the rest repeats the URL and the client's own objects.
 
     Args:
         errors: the texts of an exception and of its causes, the first cause last.
@@ -187,7 +189,7 @@ def why(errors: Sequence[str]) -> str:
 
 
 def _seconds(text: str) -> float:
-    """The user's timeout; where it is no number, MLflow's client says so."""
+    """The user's timeout; `PATIENCE` if it is not a number, which MLflow's client reports."""
     try:
         return float(text)
     except ValueError:
@@ -195,7 +197,7 @@ def _seconds(text: str) -> float:
 
 
 def _state(folder: Path | None) -> frozenset[tuple[Path, int, int]]:
-    """What changes when something is written into a folder."""
+    """The path, size and time of change of each file in a folder, to notice when a file is written."""
     found = set()
     for path in folder.rglob("*") if folder is not None else ():
         try:

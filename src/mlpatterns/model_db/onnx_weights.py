@@ -1,4 +1,4 @@
-"""Making one file of an ONNX model whose weights lie in other files."""
+"""Makes one file of an ONNX model that has weights in other files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Read = Callable[[str], bytes]
 
 
 def embed_weights(model: bytes, read: Read) -> bytes:
-    """The model with every tensor inside; `model` itself if it has no external tensor.
+    """The bytes of a model with all external tensors embedded; `model` itself if it has none.
 
     Args:
-        read: returns the content of a file by the name that a tensor gives; it may refuse a name.
+        read: returns the content of a file by the name in a tensor; it may raise an error for a name.
 
     Raises:
-        ModelFileError: the bytes are no ONNX model, or a tensor is not in its file.
-        MissingExtra: without onnx.
+        ModelFileError: the bytes are not an ONNX model, or a tensor is not in its file.
+        MissingExtra: the package onnx is not installed.
     """
     try:
         from google.protobuf.message import DecodeError, EncodeError
@@ -41,7 +41,7 @@ def embed_weights(model: bytes, read: Read) -> bytes:
 
 
 def _inside(message: Any, kind: type) -> Iterator[Any]:
-    """Every message of a kind that another holds, however deep: graphs lie in the attributes of nodes too."""
+    """Every message of type `kind` inside a message, at any depth: attributes of nodes contain graphs too."""
     if isinstance(message, kind):
         yield message
         return
@@ -52,7 +52,7 @@ def _inside(message: Any, kind: type) -> Iterator[Any]:
 
 
 def _external(entries: dict[str, str], read: Read) -> bytes:
-    """The bytes that ``location``, ``offset`` and ``length`` name."""
+    """The bytes of a tensor, which ``location``, ``offset`` and ``length`` in `entries` select."""
     location = entries.get("location", "")
     try:
         offset, length = int(entries.get("offset", "0")), int(entries.get("length", "-1"))

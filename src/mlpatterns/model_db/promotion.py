@@ -1,4 +1,4 @@
-"""The checks before an alias moves to another version: the two are compared, and the new one is run first."""
+"""Checks before an alias moves to another version: runs the new version, and compares it with the current one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def promote(engine: Engine, settings: Settings, name: str, number: int) -> None:
     """Moves the alias ``champion`` to a version, if it passes the checks.
 
     Raises:
-        UserError: it does not pass, or the alias was moved meanwhile; the sentence says why.
+        UserError: the version does not pass a check, or the alias was moved meanwhile; the text gives the reason.
     """
     seen = check_release(name, number, DEFAULT_ALIAS, settings)
     with Session(engine) as session:
@@ -43,7 +43,7 @@ def promote(engine: Engine, settings: Settings, name: str, number: int) -> None:
 
 
 def worse_than_alias(session: Session, name: str, number: int, alias: str) -> str:
-    """A sentence if the version is far worse than the one that the alias names; else an empty text."""
+    """The reason if the version is far worse than the one that the alias names; else an empty text."""
     before, after = _both(session, name, number, alias)
     if before is None or before.number == number:
         return ""
@@ -51,9 +51,10 @@ def worse_than_alias(session: Session, name: str, number: int, alias: str) -> st
 
 
 def breaks_clients(session: Session, name: str, number: int, alias: str, *, root: str) -> str:
-    """A sentence if the version would break the clients of the one that the alias names; else an empty text.
+    """The reason if the version would break clients of the one that the alias names; else an empty text.
 
-    It is empty too if the files of one cannot be read from here: the caller has checked them, or they lie elsewhere.
+    It is empty too if the files of a version cannot be read from here: then the caller has checked them, or they are in
+    another store.
     """
     before, after = _both(session, name, number, alias)
     if before is None or before.number == number:
@@ -72,7 +73,7 @@ def breaks_clients(session: Session, name: str, number: int, alias: str, *, root
 
 
 def _both(session: Session, name: str, number: int, alias: str) -> tuple[Version | None, Version]:
-    """The version that the alias names, if there is one, and the version of the number."""
+    """The version that the alias names (or None), and the version `number`."""
     after = versions.by_number(session, name, number)
     named = session.get(Alias, (after.model_id, alias))
     return (None if named is None else versions.by_number(session, name, named.number)), after

@@ -1,6 +1,6 @@
-"""Registering a model: first its folder is published, then one transaction makes the version visible.
+"""Registers a model: first its folder is published, then one transaction makes the version visible.
 
-The first version of a model is its champion. A later version is only registered; `promotion.py` has the checks before
+The first version of a model becomes its champion. A later version is only registered; `promotion.py` checks it before
 the alias moves to it.
 """
 
@@ -39,13 +39,13 @@ __all__ = ["RegisteredVersion", "Registration", "register", "tagged_version"]
 
 
 class Registration(Struct, frozen=True):
-    """A model that is to be registered.
+    """A model to register.
 
     Attributes:
-        files: contents by name; ``model.onnx`` and ``metadata.json`` among them.
-        parameters, evaluations: of the experiment, as JSON can hold them.
-        training_dataset, validation_dataset, test_dataset: what the experiment used, in the author's words.
-        tags: of the version.
+        files: the contents by file name, with ``model.onnx`` and ``metadata.json``.
+        parameters, evaluations: the parameters and evaluations of the experiment, as JSON values.
+        training_dataset, validation_dataset, test_dataset: the datasets of the experiment, as free text.
+        tags: the tags of the version.
     """
 
     model: str
@@ -61,7 +61,7 @@ class Registration(Struct, frozen=True):
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of ``model.onnx``, in hex; with the weights that it keeps in other files."""
+        """The digest of ``model.onnx`` and its external weights, in hex; the SHA-256 of the file if it has none."""
         weights = {name: _sha256(self.files[name]) for name in external_files(self.files[MODEL])}
         return identity_of(_sha256(self.files[MODEL]), weights)
 
@@ -74,11 +74,11 @@ class RegisteredVersion(Struct, frozen=True):
     """A version that is now visible.
 
     Attributes:
-        folder: its files on this machine, kept there if they were published elsewhere.
-        champion: whether that alias names it.
+        folder: its files on this machine; a cached copy if they were published to a store.
+        champion: whether the alias ``champion`` names it.
         released: the version that the alias names, or None.
-        behind: a sentence if it is far worse than the champion; else empty.
-        refused: why it was not promoted although `promote` was true; else empty.
+        behind: the reason if it is far worse than the champion; else empty.
+        refused: why it was not promoted although `promote` was True; else empty.
     """
 
     name: str
@@ -96,15 +96,15 @@ def register(
     """Publishes the files and adds an experiment and the model's next version.
 
     Args:
-        settings: they say where the registry and the artifacts are.
-        promote: move the alias ``champion`` to it, if it passes the checks. If it does not, it is registered all the
-            same, and `refused` says why. This blocks, and needs a thread without an event loop.
-        force: promote it unchecked.
-        unfit: why it should not serve, if the caller knows a reason: then it becomes champion only by `force`, even if
-            there is no champion.
+        settings: the settings with the URLs of the registry and the artifacts.
+        promote: whether to move the alias ``champion`` to it, if it passes the checks. If it does not pass, it is still
+            registered, and `refused` has the reason. This blocks, and needs a thread without an event loop.
+        force: with `promote`, whether to skip the checks.
+        unfit: why it should not serve, if the caller knows a reason. Then it becomes champion only with `force`, even
+            if there is no champion.
 
     Raises:
-        WrongUse: a name or a tag cannot be.
+        WrongUse: a name or a tag is not valid.
         UserError: the registry or the folder cannot be written.
     """
     if MODEL not in entry.files:
@@ -126,7 +126,7 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
     """The first version of a model that has this tag with this value, and whether it is the champion; or None.
 
     Raises:
-        UserError: if the registry cannot be used.
+        UserError: the registry cannot be used.
     """
     made = upgrade(url)
     mine = select(VersionTag.version_id).where(VersionTag.tag_key == tag, VersionTag.tag_value == value)
@@ -142,7 +142,7 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
 
 
 def _check_names(entry: Registration) -> None:
-    """Checks the names before anything is published, as the transaction would refuse them."""
+    """Checks the names before anything is published, because the transaction would refuse invalid ones too late."""
     check_model_name(entry.model)
     try:
         check_label("the project's name", entry.project)
@@ -164,7 +164,7 @@ def _promoted(added: RegisteredVersion, made: Engine, settings: Settings, unfit:
 
 
 class _Pointing(Struct, frozen=True):
-    """Whether the transaction moves the champion: always, or where there is none yet."""
+    """Whether the transaction moves the alias ``champion``: always, or if the model has no champion yet (`first`)."""
 
     always: bool
     first: bool
@@ -173,8 +173,8 @@ class _Pointing(Struct, frozen=True):
 def _add(
     made: Engine, entry: Registration, key: str, published: PublishedArtifact, pointing: _Pointing
 ) -> RegisteredVersion:
-    """Runs the transaction. If it fails, the folder is removed; but not if the answer to the commit was lost, since
-    then a version may name the folder."""
+    """Runs the transaction. If it fails, the folder is removed, unless the answer to the commit was lost: then a
+    version may name the folder."""
     writer = Writer(made)
     try:
         number, released, behind = writer.run(lambda session: _insert(session, entry, key, published, pointing))
@@ -188,7 +188,7 @@ def _add(
 def _insert(
     session: Session, entry: Registration, key: str, published: PublishedArtifact, pointing: _Pointing
 ) -> tuple[int, int | None, str]:
-    """The version's number, the champion's number then, and a sentence if it is far worse than the champion."""
+    """The number of the new version, the number of the champion after that, and the reason if it is far worse."""
     model = _model(session, entry)
     experiment = experiments.add(
         session,
@@ -217,8 +217,8 @@ def _insert(
 
 
 def _model(session: Session, entry: Registration) -> Model:
-    """The model, locked; it is created with its project if it is new. Without the lock two transactions could share the
-    row by the key of an experiment, and neither could count its version."""
+    """The model, locked; it is created with its project if it is new. Without this lock, the foreign key of an
+    experiment could give two transactions a shared lock on the row, and neither could update its last number."""
     found = session.scalar(select(Model).where(Model.model_name == entry.model).with_for_update())
     if found is not None:
         return found
@@ -227,7 +227,7 @@ def _model(session: Session, entry: Registration) -> Model:
 
 
 def _point(session: Session, model_id: str, number: int, pointing: _Pointing) -> int | None:
-    """Moves the champion, or gives the model its first one; returns the version that it names then."""
+    """Moves or creates the alias ``champion``, as `pointing` allows. Returns the number that it names after that."""
     alias = session.get(Alias, (model_id, DEFAULT_ALIAS))
     if alias is None:
         if not (pointing.first or pointing.always):

@@ -1,4 +1,4 @@
-"""Removes the artifacts that no version names: what killed trainings and deletions left, once it is a day old."""
+"""Removes artifacts that no version names, which killed trainings and deletions leave, once they are a day old."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mlpatterns.model_db.tables import Artifact  # isort: skip
 
 __all__ = ["DAY", "UnnamedArtifact", "sweep"]
 
-# The folders that `publish` writes, and unfinished ones of earlier releases: nothing else is removed.
+# The folders that `publish` writes, and unfinished folders of earlier releases. Nothing else is removed.
 _OURS = re.compile(r"([^/]+/[0-9a-f]{32}|\.partial-[0-9a-f]{32})(?=/)")
-DAY = 86_400.0  # seconds: a version is named within moments of its files' publication
+DAY = 86_400.0  # seconds; long enough, because a version names its files soon after they are published
 
 
 class UnnamedArtifact(Struct, frozen=True):
@@ -34,15 +34,16 @@ class UnnamedArtifact(Struct, frozen=True):
 
 
 def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -> list[UnnamedArtifact]:
-    """Removes every unnamed folder whose objects are all older than `older` seconds; with `dry` it only lists them.
+    """Removes every unnamed folder whose objects are all older than `older` seconds; returns the folders that it found.
 
-    A root belongs to one registry: folders that another registry names are not known here.
+    With `dry`, it removes nothing. A root must belong to one registry only: folders that another registry names count
+    as unnamed.
 
     Raises:
         Unavailable: the store does not answer.
     """
     store = open_objects(root)
-    objects = store.listed()  # before the names are read: what is published later is not in it
+    objects = store.listed()  # listed before the names are read, so it has no folder that is published later
     with Session(engine) as session:
         inners = {
             inner for url in session.scalars(select(Artifact.url)) if (inner := relative_url(root, url)) is not None
@@ -60,8 +61,8 @@ def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -
 
 
 def _folders(objects: Iterable[StoredObject]) -> dict[str, list[StoredObject]]:
-    """The objects by their folder, of the folders that have an artifact's name. Weights may lie deeper; a folder
-    without objects of its own was not written by `publish`."""
+    """The objects by folder, for the folders that are named like an artifact. Weights may be in subfolders. A folder
+    without objects directly in it was not written by `publish`, and is left out."""
     folders: dict[str, list[StoredObject]] = {}
     for one in objects:
         if ours := _OURS.match(one.key):

@@ -1,8 +1,8 @@
-"""The tables of the model DB as the program sees them. Migrations create them.
+"""The tables of the model DB, as SQLAlchemy classes. Migrations create the tables.
 
 A project has models; a model has experiments and numbered versions; an alias names one version of its model; an
-artifact is the folder of a version's files; a deployment is where a version serves, or did. Models and versions have
-tags. Ids are opaque text, long enough never to collide.
+artifact is the folder of a version's files; a deployment is where a version serves or served. Models and versions have
+tags. Ids are opaque random texts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def new_id() -> str:
 
 
 def now() -> datetime:
-    """Now in UTC, without a zone: the only form that all three databases store alike."""
+    """The current time in UTC, without a time zone: only this form is stored identically by all three databases."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -54,8 +54,8 @@ class Project(Base):
 
 
 class Model(Base):
-    """A model; references find it by `model_name`, so names are unique over all projects. `last_number` is the last
-    that a version was given, whether or not that version is still there."""
+    """A model. References find it by `model_name`, so names are unique over all projects. `last_number` is the number
+    of the last version that was added, even if that version was deleted."""
 
     __tablename__ = "models"
 
@@ -75,8 +75,8 @@ class Model(Base):
 
 
 class Experiment(Base):
-    """One training run. `model_version_id` is free text, as the book's clients send their own; a run that made a
-    version of ours holds that version's id. `dataset_sha256` is what `training_dataset` names, if it does."""
+    """One training run. `model_version_id` is free text, because the clients of the book send their own; for a run that
+    made a registered version, it is that version's id. `dataset_sha256` is the digest in `training_dataset`, if any."""
 
     __tablename__ = "experiments"
 
@@ -94,7 +94,7 @@ class Experiment(Base):
 
 
 class Version(Base):
-    """Version `number` of a model, counted from 1 and never used again; `sha256` is that of its model file."""
+    """Version `number` of a model. Numbers begin at 1 and are never reused. `sha256` is the digest of the model."""
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("model_id", "number", name="uq_versions_model_id_number"),)
@@ -137,7 +137,7 @@ class Version(Base):
 
 
 class Alias(Base):
-    """A name for one version of a model; the key pair makes sure that it is the same model's."""
+    """A name for one version of a model. The composite foreign key ensures that the version is of the same model."""
 
     __tablename__ = "aliases"
     __table_args__ = (
@@ -153,7 +153,7 @@ class Alias(Base):
 
 
 class Artifact(Base):
-    """The folder of a version: a URL, or one relative to the artifacts' root so that the home can move."""
+    """The folder of a version. `url` is absolute, or relative to the artifacts' root, so that the root can move."""
 
     __tablename__ = "artifacts"
 
@@ -183,7 +183,7 @@ class VersionTag(Base):
 
 
 class Deployment(Base):
-    """Where a version serves, by a name that the operator chose, until it is recorded to have ended."""
+    """A place where a version serves, with a name that the operator chose, until its end is recorded."""
 
     __tablename__ = "deployments"
 

@@ -1,4 +1,4 @@
-"""Upgrading a registry's tables to the newest revision. It may be called at any time, and by two processes at once."""
+"""Upgrades a registry's tables to the newest revision. Several processes may do this at any time, also at once."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "Create", "upgrade"]
 
 HEAD = "0003"
-LOCK_KEY = 5_812_093_441  # any number that is ours: the name of PostgreSQL's advisory lock
+LOCK_KEY = 5_812_093_441  # an arbitrary number that identifies PostgreSQL's advisory lock
 LOCK_NAME = "mlpatterns.model_db.upgrade"
 PATIENCE = 60  # seconds to wait for another process's upgrade
 NOT_MADE = "there is no registry yet; `mlpatterns train NAME` or `mlpatterns registry import` makes one"
 
 Create = Literal["always", "missing", "never"]
-"""Where tables may be created: in any database that has none; in such a database, but not in a file that exists; or
-nowhere."""
+"""Where tables may be created: ``always``: in any database without tables; ``missing``: in such a database, but not in
+an SQLite file that exists; ``never``: nowhere."""
 
 
 def upgrade(url: str, *, create: Create = "always") -> Engine:
     """Updates the tables at `url`, or creates them, and returns an engine for them.
 
     Args:
-        create: which databases without tables get them: what registers a model says ``always``, the service of the
-            model DB ``missing``, and what only reads or changes rows ``never``.
+        create: which databases without tables get them. Code that registers a model passes ``always``, the service of
+            the model DB ``missing``, and code that only reads or changes rows ``never``.
 
     Raises:
-        RegistryDown: it is an SQLite file without tables, and `create` does not allow to make them there.
-        UserError: the database cannot be used, is newer than this program, or is not there and may not be created.
+        RegistryDown: `url` is an SQLite file without tables, and `create` does not allow creating them there.
+        UserError: the database cannot be used, is newer than this program, or does not exist and may not be created.
         MissingExtra: SQLAlchemy or the driver is not installed.
     """
     file = sqlite_file(url)
@@ -68,7 +68,7 @@ def upgrade(url: str, *, create: Create = "always") -> Engine:
 
 
 def _upgrade(made: Engine, url: str, *, refusal: UserError | None) -> None:
-    """`refusal` is raised where there are no tables; without it they are created."""
+    """Migrates the tables. If there are none, raises `refusal`, or creates them if it is None."""
     with writing(made).connect() as connection:
         revision = _revision(connection)
         connection.rollback()
@@ -99,7 +99,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def configuration() -> Config:
-    """Alembic's configuration: the packaged scripts, and no alembic.ini."""
+    """Alembic's configuration, with the packaged scripts and without an alembic.ini."""
     from alembic.config import Config
 
     config = Config()
@@ -109,7 +109,7 @@ def configuration() -> Config:
 
 @contextmanager
 def _file_lock(file: Path | None) -> Iterator[None]:
-    """For SQLite, a lock beside the file. The system releases it when its process ends."""
+    """For SQLite, a lock on a file beside the database. The operating system releases it when the process ends."""
     if file is None:
         yield
         return
@@ -120,7 +120,8 @@ def _file_lock(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _database_lock(connection: Connection) -> Iterator[None]:
-    """For a server, a lock of the session: MariaDB commits each DDL statement, so a transaction is not enough."""
+    """For a database server, a lock of the session: MariaDB commits each DDL statement, so a transaction does not
+    suffice."""
     take, give = {
         "postgresql": (f"SELECT pg_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
         "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', {PATIENCE})", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),

@@ -20,12 +20,12 @@ __all__ = ["ConstantModel"]
 
 class ConstantModel(BasePredictor):
     """Has the inputs and outputs of another predictor, but always answers with the same values. Use it as the last
-    choice of a Fallback. It reads the metadata of the other predictor and never calls its `predict`.
+    choice of a Fallback. It reads the metadata of the other predictor, but never calls its `predict`.
 
     Args:
         like: the other predictor.
-        values: the values of one row, by output. An output without a value gets a neutral one: floats are equal shares
-            of 1, signed integers are -1, unsigned integers are 0, texts are empty.
+        values: the values of one row, by output. An output without a value gets a neutral value: floats are equal
+            shares of 1, signed integers are -1, unsigned integers are 0, booleans are False, texts are empty.
         name: its name in notes, in metrics and when it is served.
 
     Raises:

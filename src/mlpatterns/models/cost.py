@@ -11,17 +11,17 @@ from mlpatterns.metadata import Array
 
 __all__ = ["LOOP_SECONDS", "TIMES", "Cost"]
 
-LOOP_SECONDS = 0.001  # a call estimated above this leaves the event loop
-TIMES = 16  # copies of the sample in the large call; they separate the cost of a row from that of a call
+LOOP_SECONDS = 0.001  # a call that is estimated to take longer runs in a thread and not on the event loop
+TIMES = 16  # copies of the sample in the large call, which separates the cost of a row from the cost of a call
 WEIGHT = 0.05  # weight of each new call in the running mean
-MOST = 4 * LOOP_SECONDS  # seconds that one call can add, before weighting: a longer call was paused by the system
+MOST = 4 * LOOP_SECONDS  # seconds that one call can add, before weighting: the system paused a longer call
 
 
 class Cost:
     """A fixed cost for each call and a cost for each row, in seconds. Measured calls correct the estimate.
 
-    If the real inputs take longer than the sample, the calls leave the event loop after about twenty calls. They
-    return to it when they are short again.
+    If the real inputs take longer than the sample, the calls move from the event loop to a thread after about twenty
+    calls. They move back when they are short again.
     """
 
     __slots__ = ("_call", "_row")
@@ -34,7 +34,7 @@ class Cost:
         """Runs the sample a few times. If that is fast and `rows` is not 0, also runs many copies of it at once.
 
         Args:
-            rows: the number of rows of the sample, or 0 if the model accepts no other number of rows.
+            rows: the number of rows of the sample; 0 if the model does not accept any other number of rows.
         """
         one = _fastest(run, sample)
         if not rows or one > LOOP_SECONDS:
@@ -53,7 +53,7 @@ class Cost:
 
 
 def _fastest(run: Callable[[Mapping[str, Array]], object], inputs: Mapping[str, Array]) -> float:
-    """Seconds of the fastest of three runs."""
+    """The duration of the fastest of three runs, in seconds."""
     best = float("inf")
     for _ in range(3):
         began = perf_counter()

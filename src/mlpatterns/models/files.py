@@ -1,4 +1,4 @@
-"""Finds the files of a model for a predictor that starts."""
+"""Finds the files of a model when a predictor starts."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ async def find_model_files(reference: Reference, runtime: Runtime) -> ModelFiles
 
 
 async def current_version(reference: RegisteredReference, runtime: Runtime) -> VersionFiles:
-    """The version that a reference stands for now. It raises the same errors as `find_model_files`."""
+    """The version that a reference names now, as the registry reports it.
+
+    Raises:
+        UnknownName: no such model, alias or version.
+        RegistryDown: the registry does not answer.
+    """
     registry = await runtime.store(Registry, runtime.settings.registry_url)  # type: ignore[type-abstract]
     return await registry.find(reference)

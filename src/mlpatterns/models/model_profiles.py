@@ -1,4 +1,4 @@
-"""ModelProfiles: the profiles of the data that the versions of a model were trained on."""
+"""ModelProfiles: the profiles of the training data of each version of a model."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class ModelProfiles:
     A registered model has one profile for each version. For a model file, it is the profile file beside it.
 
     Args:
-        reference: of the model.
+        reference: the reference of the model.
     """
 
     def __init__(self, reference: str | Reference) -> None:
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
 
     async def of(self, version: str, runtime: Runtime) -> DataProfile | None:
-        """The profile of a version; None if there is no such version, or no profile that can be read.
+        """The profile of a version; None if there is no such version, or its profile is missing or cannot be read.
 
         Raises:
             RegistryDown: the registry does not answer now.

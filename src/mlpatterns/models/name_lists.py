@@ -19,8 +19,8 @@ FILE_ENDINGS = {".txt", ".csv", ".json", ".names", ".labels"}
 
 
 def read_labels(source: str | Path) -> tuple[str, ...]:
-    """Class names by index: from ``a,b,c``, or from a file. The file has one name on each line, a JSON list, or the
-    object ``{"0": "a", "1": "b"}``.
+    """Class names by index: from ``a,b,c``, or from a file. The file has one name on each line, a JSON list, the object
+    ``{"0": "a", "1": "b"}`` or ``{"a": 0, "b": 1}``, or an object ``id2label`` as in transformers.
 
     Raises:
         SettingsError: the file cannot be read, has no labels, or has one label twice.
@@ -64,13 +64,13 @@ def is_file(source: str) -> bool:
 
 
 def check_names(what: str, names: Sequence[str]) -> None:
-    """Checks that the names are texts, not empty and unique.
+    """Checks that the names are non-empty texts and that no name occurs twice.
 
     Args:
         what: the kind of names, for the error text: `labels` or `columns`.
 
     Raises:
-        SettingsError: a name is empty, is no text, or occurs twice.
+        SettingsError: a name is empty, is not a text, or occurs twice, or `names` is a text and not a list.
     """
     if isinstance(names, str):
         raise SettingsError(f"the {what} are the text {names!r}; give a list of names")

@@ -1,7 +1,6 @@
 """Checks a version before an alias moves to it: compares its signature with the current version, and tests its answers.
 
-The check runs before an alias is moved, on a machine that can load the model. A server that follows the alias makes its
-own checks again.
+The check runs on a machine that can load the model. A server that follows the alias checks the version again.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def check_release(name: str, number: int, alias: str, settings: Settings) -> int
     without an event loop.
 
     Raises:
-        UserError: the alias may not move; the text says why.
+        UserError: the alias may not move; the text gives the reason.
         UnknownName: there is no such model or version.
         RegistryDown: the registry or the artifact store does not answer.
     """
@@ -49,7 +48,7 @@ def check_release(name: str, number: int, alias: str, settings: Settings) -> int
 
 
 def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[VersionFiles | None, VersionFiles]:
-    """The registry's answers for the alias, or None if it names nothing, and for the version."""
+    """The registry's entries for the version that the alias names now (or None), and for version `number`."""
     registry = ThreadedRegistry(settings.registry_url)
     try:
         after = registry.find_blocking(RegisteredReference(name, version=number))

@@ -1,1 +1,1 @@
-"""Reads ONNX files without loading them. Models that ONNX Runtime refuses can be read too."""
+"""Reads ONNX files without loading them into ONNX Runtime, so it can also read models that ONNX Runtime refuses."""

@@ -2,7 +2,7 @@
 
 Converters keep the classes in one of four places: in a ZipMap; in the classifier's own node (LinearClassifier,
 SVMClassifier, TreeEnsembleClassifier); in a table that maps an index to a label (ArrayFeatureExtractor, Gather); or in
-a LabelEncoder from numbers to names. The search goes backwards from the outputs and takes the nearest place first.
+a LabelEncoder from numbers to names. The search goes backwards from the outputs and uses the nearest place.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ NODE_ATTRIBUTES = ("classlabels_strings", "classlabels_ints", "classlabels_int64
 
 
 class Classes(Struct, frozen=True):
-    """Class names by the index of their score; `own`: they are names and not numbers."""
+    """Class names by the index of their score. `own` is True if they are texts, and False if they are numbers."""
 
     names: tuple[str, ...]
     own: bool
 
 
 def classes_of(content: bytes, score: str) -> Classes | None:
-    """The classes of the model in `content`; None if it holds none.
+    """The classes of the model in `content`; None if the model has none.
 
     Args:
-        score: the output of scores; the classes name its columns.
+        score: the name of the output with the scores; each class names one of its columns.
 
     Raises:
         ModelFileError: the bytes are not an ONNX model.
@@ -126,6 +126,6 @@ def _tensor(attributes: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _classes(names: list[str], *, own: bool) -> Classes | None:
-    """The names as classes. None if a name occurs twice: such a table is not a list of classes (for example, it holds
-    the classes of the neighbours in a k-NN)."""
+    """The names as classes; None if there are fewer than two names or a name occurs twice. A table with repeated names
+    is not a list of classes: for example, it holds the classes of the neighbours in a k-NN."""
     return Classes(tuple(names), own) if len(names) > 1 and len({*names}) == len(names) else None

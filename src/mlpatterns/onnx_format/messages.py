@@ -1,8 +1,8 @@
 """The protobuf messages of an ONNX file: the fields that this project reads or changes (numbers from onnx.proto3).
 
-Fields that are not listed here are kept byte for byte when a message is written again. The module needs only protobuf,
-which is installed with ONNX Runtime, and not the package onnx, which no server needs. Import it only when a file needs
-it: the import takes about 30 ms.
+Fields that are not listed here are kept byte for byte when a message is written again. This module needs protobuf,
+which ONNX Runtime installs; it does not need the package onnx. Import this module only when a file needs it: the import
+takes about 30 ms.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def read_model(content: bytes) -> Any:
 
 
 def _described() -> Any:
-    """The descriptor of the messages. As in ONNX's own files, fields have presence (proto2), so a message that is read
-    and written again stays the same."""
+    """The descriptor of the messages. As in ONNX's schema, fields have presence (proto2), so a message that is read and
+    written again stays the same."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{PACKAGE}.proto", package=PACKAGE, syntax="proto2")
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)

@@ -9,7 +9,7 @@ from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["HEAD", "refused_content"]
 
-HEAD = 512  # bytes that are read
+HEAD = 512  # bytes read from the start of the file
 LFS = b"version https://git-lfs"
 
 # The offset of the magic bytes, their pattern, and the kind of file.
@@ -55,5 +55,5 @@ def refused_content(path: Path) -> str | None:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the bytes are text. They are not in an ONNX file: its IR version, a byte below 32, is near its start."""
+    """Whether the bytes are text. An ONNX file is not: near its start is the IR version, a byte below 32."""
     return all(byte >= 32 or byte in b"\t\r\n" for byte in head)

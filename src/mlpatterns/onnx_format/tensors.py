@@ -1,4 +1,4 @@
-"""Reads the elements of a constant in an ONNX file, if they can name classes: texts and integers."""
+"""Reads the elements of a constant in an ONNX file, if they can be class names: texts and integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the files in which an ONNX model keeps external weights, from the file names in its tensors."""
+"""Finds the files with the external weights of an ONNX model, from the file names in its tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlpatterns.user_errors import ModelFileError
 __all__ = ["external_files", "external_files_of", "own_name"]
 
 KEY = b"location"  # the key of a tensor's file name: a model without these bytes has no external weights
-CHUNK = 1 << 20  # bytes that are read at once
+CHUNK = 1 << 20  # bytes for each read
 EXTERNAL = 1  # TensorProto.DataLocation of the ONNX format
 IN_MEMORY = "_ORT_MEM_ADDR_"  # ONNX Runtime reads such a location as an address in its own memory
 
@@ -24,13 +24,13 @@ def external_files(content: bytes) -> tuple[str, ...]:
     """
     if KEY not in content:
         return ()
-    from mlpatterns.onnx_format.messages import read_model  # protobuf, which few models need
+    from mlpatterns.onnx_format.messages import read_model  # imports protobuf, which few models need
 
     return tuple(sorted({own_name(location) for location in _locations(read_model(content))}))
 
 
 def external_files_of(path: Path) -> tuple[str, ...]:
-    """The same for the path of a model. The file is read into memory only if it may have external weights.
+    """As `external_files`, for the path of a model. The file is read into memory only if it may have external weights.
 
     Raises:
         OSError: the file cannot be read.
@@ -44,7 +44,7 @@ def external_files_of(path: Path) -> tuple[str, ...]:
 
 
 def _holds(file: BinaryIO, key: bytes) -> bool:
-    """Whether the bytes are in a file. The file is not mapped: if it were truncated, this process would die."""
+    """Whether a file contains `key`. The file is not memory-mapped: if it were truncated, this process would crash."""
     seen = b""
     while chunk := file.read(CHUNK):
         seen = seen[-len(key) :] + chunk
@@ -74,7 +74,7 @@ def own_name(location: str | bytes) -> str:
 
 
 def _locations(message: Any) -> Iterator[str | bytes]:
-    """The locations of all external tensors in a message, at any depth: in graphs in attributes, and in functions."""
+    """The locations of all external tensors in a message, at any depth, such as in subgraphs and functions."""
     if message.DESCRIPTOR.name == "Tensor":
         if message.data_location == EXTERNAL:
             yield from (entry.value for entry in message.external_data if entry.key == "location")

@@ -1,4 +1,4 @@
-"""Finds how many columns the inputs of a model need from its constants, if their second axis is declared variable.
+"""Finds from the constants of a model how many columns its inputs need, for inputs with a variable second axis.
 
 ONNX Runtime does not check this for every operator: a LinearClassifier for four columns accepts one column and gives
 wrong answers.
@@ -17,7 +17,7 @@ LINEAR = {"LinearClassifier", "LinearRegressor"}
 
 
 def widths(content: bytes) -> dict[str, int]:
-    """The number of columns by input name, for the inputs whose first constants show it.
+    """The number of columns by input name, for the inputs whose first constants determine it.
 
     Raises:
         ModelFileError: the bytes are not an ONNX model.
@@ -31,7 +31,7 @@ def widths(content: bytes) -> dict[str, int]:
 
 
 def _widths(graph: Any, name: str, constants: Mapping[str, tuple[int, ...]]) -> Iterator[int]:
-    """The numbers of columns that the nodes after an input need, as long as the nodes keep its columns."""
+    """The numbers of columns that nodes need that use an input, directly or after nodes that keep its columns."""
     for node in graph.node:  # in the order of execution
         if name not in node.input:
             continue

@@ -1,7 +1,7 @@
-"""Removes ZipMap from a model, so that the scores of a classifier are a tensor and not one map for each row.
+"""Removes ZipMap nodes from a model, so that the scores of a classifier are a tensor and not one map for each row.
 
 By default, converters of scikit-learn, LightGBM, XGBoost and CatBoost end a classifier with a ZipMap. Its output is a
-sequence of maps, which no server can batch, cut or send. The tensor that goes into the ZipMap has the same numbers. It
+sequence of maps, which no server can batch, split or send. The input tensor of the ZipMap has the same numbers. It
 replaces the maps under the same name. The file on disk and its digest do not change.
 """
 
@@ -14,7 +14,7 @@ __all__ = ["cut", "graphs_of", "zipmap_classes"]
 
 FLOAT, INT = 1, 2  # TensorProto.FLOAT: a ZipMap takes no other; AttributeProto.INT
 CAST = 6  # the first opset in which Cast names its datatype by number
-OPSET = 8  # added for the domain "" if a model imports none; Identity is older
+OPSET = 8  # added for the domain "" if a model does not import it; Identity is older than this opset
 OWN_DOMAIN = ("", "ai.onnx")
 
 
@@ -55,11 +55,12 @@ def _cut(graph: Any, around: dict[str, int], cast: bool) -> dict[str, int]:
     """Removes the ZipMaps from a graph and from the graphs inside it.
 
     Args:
-        around: the outputs of removed ZipMaps outside this graph, which it may use: numbers of columns by name.
-        cast: replace a ZipMap with a Cast, and not with an Identity.
+        around: the number of columns by name, for the outputs of removed ZipMaps in the enclosing graphs. This graph
+            may use these outputs.
+        cast: whether to replace a ZipMap with a Cast; otherwise with an Identity.
 
     Returns:
-        the same for this graph, `around` included.
+        the number of columns by name, for the outputs of removed ZipMaps in this graph and for those in `around`.
     """
     columns = dict(around)
     for node in graph.node:  # in the order of execution
@@ -82,7 +83,7 @@ def _cut(graph: Any, around: dict[str, int], cast: bool) -> dict[str, int]:
 
 
 def _used_as_map(graph: Any, name: str) -> bool:
-    """Whether a node of the graph, or of a graph inside it, uses the maps. Then the ZipMap must stay."""
+    """Whether a node of the graph, or of a graph inside it, uses the maps `name`. Then the ZipMap must stay."""
     names = {name}
     for node in graph.node:
         if names.intersection(node.input):
@@ -101,8 +102,9 @@ def graphs_of(node: Any) -> Sequence[Any]:
 
 
 def _replace_zipmap(node: Any, cast: bool) -> None:
-    """Turns a ZipMap into a Cast to float, or an Identity. The Cast is needed because, for float64 columns, converters
-    make scores that no ZipMap takes. (ONNX Runtime removes a Cast that changes nothing.)"""
+    """Turns a ZipMap into a Cast to float, or into an Identity. The Cast is needed because, for float64 columns,
+    converters produce scores of a datatype that a ZipMap does not accept. (ONNX Runtime removes a Cast that changes
+    nothing.)"""
     node.op_type, node.domain = "Cast" if cast else "Identity", ""
     del node.attribute[:]
     if cast:

@@ -1,4 +1,4 @@
-"""What runs predictors: `running` starts and stops them, and hands each its runtime: threads, tasks, stores, documents.
+"""Runs predictors. `running` starts and stops them, and gives each its runtime: threads, tasks, stores, documents.
 
 async with running(root):
     response = await root.predict(request)

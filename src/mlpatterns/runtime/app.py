@@ -1,4 +1,4 @@
-"""The runtime of one app, and the view of it that each piece gets."""
+"""The runtime of one app, and the part of it that each piece can use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 log = logging.getLogger("mlpatterns")
 
-MOMENT, LOOK = 1.0, 0.005  # seconds
+MOMENT, LOOK = 1.0, 0.005  # seconds: the longest wait for metadata, and the pause between two checks
 
 
 class AppRuntime:
@@ -57,13 +57,13 @@ class AppRuntime:
         self.tasks.keep(TaskOwner(None, "app"), "poll the control store", self.documents.poll)
 
     async def close(self) -> None:
-        """Ends the programs, stops the predictors, closes the stores and then the threads."""
+        """Ends the programs, stops the predictors, ends the tasks, then closes the stores and the thread pools."""
         await self.programs.end()
-        started, self._started = self._started, []  # first, so that who stops others in his own stop finds them gone
+        started, self._started = self._started, []  # first, so that a predictor whose stop() stops others does nothing
         await self._stop(started)
         await self.tasks.end()
         for opening in reversed(list(self._stores.values())):
-            await asyncio.wait([opening])  # whoever asked for it may have been cancelled while it was opening
+            await asyncio.wait([opening])  # the caller of `store` may have been cancelled meanwhile
             if not opening.cancelled() and opening.exception() is None:
                 await _survive("a store did not close", opening.result().close)
         self._threads.close()
@@ -74,9 +74,9 @@ class AppRuntime:
     async def start_tree(self, roots: Roots) -> None:
         """Starts the predictors below `roots`, leaves first. Predictors that already run stay as they are.
 
-        If one fails to start, the predictors that nothing else uses are stopped, and its error is raised.
+        If one fails to start, the predictors that nothing else uses are stopped. The error of the start is raised.
         """
-        self._roots += [root for _, root in roots]  # first, so that what they share is not stopped meanwhile
+        self._roots += [root for _, root in roots]  # first, so that a shared predictor is not stopped meanwhile
         try:
             await self._start_all(start_order(roots))
         except BaseException:
@@ -90,19 +90,19 @@ class AppRuntime:
         await self._stop_unused()
 
     def _forget_roots(self, *roots: Predictor) -> None:
-        for root in roots:  # each once: another may have asked for it too
+        for root in roots:  # one entry for each: another caller may have started the same root
             for index, other in enumerate(self._roots):
                 if other is root:
                     del self._roots[index]
                     break
 
     def _lock(self, predictor: Predictor) -> asyncio.Lock:
-        """The lock for starts and stops of a predictor. It exists as long as somebody holds it or waits for it."""
+        """The lock for starts and stops of a predictor. It exists as long as a task holds it or waits for it."""
         return self._locks.setdefault(id(predictor), asyncio.Lock())
 
     async def _start_all(self, predictors: Roots) -> None:
         for path, predictor in predictors:
-            async with self._lock(predictor):  # the second who asks for it finds it started
+            async with self._lock(predictor):  # a concurrent second start waits, then finds it started
                 if not is_in(predictor, self._started):
                     await self._start(path, predictor)
 
@@ -110,7 +110,7 @@ class AppRuntime:
         try:
             await predictor.start(PieceRuntime(self, predictor, path))
         except BaseException:
-            await self._end(predictor)  # one that failed half-way may hold something too
+            await self._end(predictor)  # a start that failed half-way may hold resources too
             raise
         self._started.append(predictor)
 
@@ -122,14 +122,14 @@ class AppRuntime:
         await self._stop(going)
 
     async def _stop(self, predictors: list[Predictor]) -> None:
-        """Ends their programs, then stops them in reverse."""
+        """Ends the programs of `predictors`, then stops the predictors in reverse order."""
         await self.programs.end(predictors)
         for predictor in reversed(predictors):
-            async with self._lock(predictor):  # who starts it anew waits until it has stopped
+            async with self._lock(predictor):  # a new start waits until the stop has ended
                 await self._end(predictor)
 
     async def _end(self, predictor: Predictor) -> None:
-        """Stops a predictor, then ends its background work."""
+        """Stops a predictor, ends its background work and drops its shared documents. An error of `stop` is logged."""
         await _survive(f"{predictor.name!r} did not stop", predictor.stop)
         await self.tasks.end([predictor])
         self.documents.drop(predictor)
@@ -139,8 +139,8 @@ class AppRuntime:
     async def run_programs(self, roots: Roots) -> bool:
         """Runs the programs of all pieces below `roots`, including those of children that are `apart`.
 
-        A piece that has programs is started if it does not run yet, without its children: a program starts those that
-        it needs. Returns whether there are any programs.
+        A piece that has programs is started if it does not run yet. Its children are not started: a program starts
+        the children that it needs. Returns whether there are any programs.
         """
         self._roots += [root for _, root in roots if not is_in(root, self._roots)]
         pieces = with_programs(roots)
@@ -151,13 +151,13 @@ class AppRuntime:
         return bool(pieces)
 
     async def wait_for_descriptions(self, roots: Roots) -> None:
-        """Waits, at most `MOMENT` seconds, until each piece that has programs has got its metadata from them."""
+        """Waits, at most `MOMENT` seconds, until each piece that has programs has its metadata from them."""
         until, pieces = time.monotonic() + MOMENT, with_programs(roots)
         while not all(_is_described(piece) for _, piece in pieces) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(LOOK)
 
     def end_programs(self) -> None:
-        """Starts to end all programs, so that another process can take over their leases."""
+        """Begins to end all programs in the background, so that another process can take over their leases."""
         self.tasks.begin(TaskOwner(None, "app"), "end the programs", self.programs.end, most=1)
 
     async def _run(self, program: Program, piece: Predictor, path: str) -> None:
@@ -167,7 +167,7 @@ class AppRuntime:
         lease = Lease(self.control, self.clock, f"lease/{path}/{program.name}", self.settings.lease_seconds)
         await lease.hold(lambda fence: program.run(PieceRuntime(self, piece, path, fence)))
 
-    # ---- what pieces are handed ----
+    # ---- what pieces use ----
 
     async def store(self, need: type[S], url: str) -> S:
         """As Runtime.store."""
@@ -178,8 +178,8 @@ class AppRuntime:
         try:
             result: S = await asyncio.shield(opening)
         except Exception:
-            if self._stores.get(key) is opening:  # not another's new attempt
-                del self._stores[key]  # so that the next who asks tries again
+            if self._stores.get(key) is opening:  # and not the new attempt of another caller
+                del self._stores[key]  # so that the next call tries again
             raise
         return result
 
@@ -188,7 +188,7 @@ class AppRuntime:
         return await self._threads.run(work)
 
     async def offload_codec(self, work: Callable[[], T]) -> T:
-        """The same for the server's own reading and writing, which no user's code may delay."""
+        """As `offload`, in a separate pool for the server's decoding and encoding, which user code must not delay."""
         return await self._codec_threads.run(work)
 
     # ---- health ----
@@ -198,7 +198,7 @@ class AppRuntime:
         return "the control store has not answered yet" if self.documents.unread else ""
 
     def trouble(self) -> list[str]:
-        """What is wrong beside the predictors while the app answers: one sentence each."""
+        """One sentence for each problem outside of the predictors, while the app still answers."""
         documents = [self.documents.trouble] if self.documents.trouble else []
         return [*documents, *self.tasks.failing, *self.programs.failing]
 
@@ -234,7 +234,7 @@ def _is_described(piece: Predictor) -> bool:
 
 
 async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Logs a failure to end, so that the others still end."""
+    """Awaits `work`, and logs its error instead of raising it, so that everything else is still ended."""
     try:
         await work()
     except Exception:

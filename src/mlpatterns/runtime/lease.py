@@ -1,8 +1,9 @@
 """A lease in the ControlStore: of several processes, only the holder does the work.
 
-The clocks of processes are not compared. A waiting process takes the lease when its document has not changed for the
-duration of a lease, measured by its own clock, as Kubernetes elects a leader (client-go, `leaderelection`). The
-revision at which the lease was taken is the fencing token; it grows with each holder.
+The clocks of processes are not compared. A waiting process takes the lease when the lease's document has not changed
+for the duration of a lease, measured by the clock of the waiting process. Kubernetes elects a leader in the same way
+(client-go, `leaderelection`). The fencing token is the revision at which the lease was taken; it grows with each
+holder.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["Lease"]
 log = logging.getLogger("mlpatterns")
 
 RENEWALS = 3  # renewals in the duration of a lease
-LOOK = 1.0  # the most seconds between two checks whether the lease was released
+LOOK = 1.0  # at most so many seconds between two checks whether the lease was released
 RELEASE_SECONDS = 1.0
 
 
@@ -37,14 +38,14 @@ class Lease:
     def __init__(self, control: ControlStore, clock: Clock, key: str, seconds: float) -> None:
         self._control, self._clock, self._key, self._seconds = control, clock, key, seconds
         self._holder = new_id()
-        self._revision: int | None = None  # the last that this process wrote
+        self._revision: int | None = None  # of the last write by this process
         self._seen: tuple[int, float] = (-1, 0.0)  # the revision of another holder, and when it was first seen
 
     async def hold(self, work: Callable[[int], Awaitable[None]]) -> None:
         """Waits for the lease, then calls `work` with the fencing token.
 
-        If the lease is lost, the work is cancelled, and all starts over. When the work is done the lease is kept until
-        this call is cancelled, which releases it.
+        If the lease is lost, the work is cancelled, and this call waits for the lease again. When the work is done, the
+        process keeps the lease until this call is cancelled. A cancellation releases the lease.
         """
         while True:
             token = await self._acquired()
@@ -81,7 +82,7 @@ class Lease:
         Raises:
             Exception: the error of the work.
         """
-        sure = self._clock.monotonic() + self._seconds  # until then no other process can have taken it
+        sure = self._clock.monotonic() + self._seconds  # before this time no other process can have taken the lease
         while self._clock.monotonic() < sure:
             pause = asyncio.ensure_future(self._clock.sleep(self._seconds / RENEWALS))
             try:
@@ -107,7 +108,7 @@ class Lease:
         return self._revision
 
     async def _release(self) -> None:
-        """So that another need not wait; if it cannot be written, the lease runs out by itself."""
+        """Releases the lease, so that another process need not wait. If the write fails, the lease expires."""
         with suppress(PredictionError, TimeoutError):
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._write("", self._revision)

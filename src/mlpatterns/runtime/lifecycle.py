@@ -1,4 +1,4 @@
-"""Lifecycle: `running(root)` alone starts and stops predictors, and hands each its runtime."""
+"""Lifecycle: only `running(root)` starts and stops predictors. It gives each its runtime."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ async def running(
     If one fails to start, those already started are stopped and its error is raised. Programs do not run here.
 
     Args:
-        roots: what to start, with all that is below.
-        named: more roots, each with the path that it is known by; that of a root is its name.
+        roots: the predictors to start, with all predictors below them. The path of each is its name.
+        named: more roots, each with its path.
         settings: by default read from file and environment.
-        clock: by default the time of this machine; tests give a `FakeClock`.
-        metrics: where figures are counted; by default a registry of its own.
+        clock: by default the time of this machine; tests pass a `FakeClock`.
+        metrics: the registry that the predictors update; by default a new one.
     """
     runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or ProcessMetrics())
     try:
         await runtime.open()
         await runtime.start_tree([*[(root.name, root) for root in roots], *named])
-        del roots, named  # or this frame would keep those alive that are unloaded
+        del roots, named  # or this frame would keep unloaded predictors alive
         yield runtime
     finally:
         await runtime.close()

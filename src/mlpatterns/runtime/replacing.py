@@ -1,5 +1,6 @@
-"""Replaces one running tree of predictors by another, for hot swaps and for the model repository: the new tree starts
-and is checked beside the old one, then it gets the requests, and the old one stops when its last request has ended."""
+"""Replaces one running tree of predictors by another, for hot swaps and for the model repository. The new tree starts
+and is checked while the old one still answers. Then the new tree gets the requests, and the old one stops when its last
+request has ended."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ __all__ = ["Tree", "start_checked", "start_failure", "stop_when_idle", "wait_for
 
 log = logging.getLogger("mlpatterns")
 
-PATIENCE = 5.0  # seconds beyond the time limit of requests, after which a tree is stopped whatever it does
-LAST_MOMENT = 0.5  # seconds for loads that are cancelled to end
+PATIENCE = 5.0  # seconds after the time limit of requests; then a tree is stopped even if it is busy
+LAST_MOMENT = 0.5  # seconds that cancelled loads get to end
 
 
 class Tree(Protocol):
@@ -28,7 +29,7 @@ class Tree(Protocol):
     def name(self) -> str: ...
     @property
     def busy(self) -> bool:
-        """Whether it answers a request."""
+        """Whether a request is in progress."""
         ...
 
     async def start(self) -> None: ...
@@ -46,20 +47,20 @@ async def start_checked(tree: Tree, check: Callable[[], Awaitable[None]]) -> Non
 
 
 async def stop_when_idle(tree: Tree, settings: Settings, clock: Clock) -> None:
-    """Stops a tree that gets no more requests, when its last request has ended or its time limit has passed."""
+    """Stops a tree that gets no more requests: when its last request ends, or `PATIENCE` s after the time limit."""
     if not await until_idle(lambda: tree.busy, clock, settings.request_timeout + PATIENCE):
         log.warning("%s is stopped while it answers", tree.name)
     await tree.stop()
 
 
 async def wait_for_cancelled(loads: Collection[asyncio.Task[Any]]) -> None:
-    """Waits, at most `LAST_MOMENT` seconds, for cancelled loads to end: nothing stops a thread that loads a model."""
+    """Waits at most `LAST_MOMENT` seconds for cancelled loads to end: a thread that loads a model cannot be stopped."""
     if loads:
         await asyncio.wait(loads, timeout=LAST_MOMENT)
 
 
 def start_failure(what: str, error: Exception) -> str:
-    """The reason why `what` did not start: the text of an error of this library; any other error goes to the log."""
+    """The reason why `what` did not start: the text of an error of this library. Any other error is only logged."""
     if isinstance(error, MlpatternsError):
         return str(error)
     log.error("%s did not start", what, exc_info=error)

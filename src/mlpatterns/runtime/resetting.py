@@ -15,8 +15,7 @@ ATTEMPTS = 100  # while others change the document
 
 
 async def reset_once(store: ControlStore, key: str, initial: Any, run: str) -> None:
-    """Writes `initial`, unless that was already done for this `run`: a restarted or another worker must not undo what
-    commands have changed since.
+    """Writes `initial` once for each `run`: another worker, or a restarted one, must not undo later changes.
 
     Args:
         initial: a JSON value.
@@ -35,7 +34,7 @@ async def reset_once(store: ControlStore, key: str, initial: Any, run: str) -> N
             if document is not None and document.value != initial:
                 await store.put(key, initial, expected=document.revision, by=BY)
             await store.put(key + MARK, run, expected=None if mark is None else mark.revision, by=BY)
-        except Conflict:  # another worker does the same, or a command came first: what there is now decides
+        except Conflict:  # another worker or a command wrote first: read again and decide anew
             continue
         return
     raise Conflict(f"{key!r} is constantly changed by other processes; try again")

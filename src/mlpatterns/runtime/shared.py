@@ -1,4 +1,4 @@
-"""Shared documents: typed values of the ControlStore, kept fresh by one poller for all keys of a process."""
+"""Shared documents: typed values of the ControlStore. One poller keeps all documents of an app up to date."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ log = logging.getLogger("mlpatterns")
 
 T = TypeVar("T")
 
-POLL = 0.25  # seconds between two looks at the store
-POLL_DOWN = 1.0  # and while it does not answer
-ATTEMPTS = 100  # at a change, while others change the document too
+POLL = 0.25  # seconds between two reads of the store
+POLL_DOWN = 1.0  # the same, while the store does not answer
+ATTEMPTS = 100  # to change a document that other processes change too
 PAUSE = 0.02  # seconds at most before another attempt
 
 
@@ -31,10 +31,10 @@ class SharedDocument(Generic[T]):
     """One document; see interfaces.Shared.
 
     Args:
-        key: in the store.
-        kind: the type of its value; what is stored is converted to it.
+        key: its key in the store.
+        kind: the type of its value; the stored JSON value is converted to it.
         initial: the value while there is none in the store.
-        owner: the piece that asked for it.
+        owner: the piece that the document belongs to.
     """
 
     def __init__(self, store: ControlStore, clock: Clock, key: str, kind: type[T], initial: T, owner: object) -> None:
@@ -45,7 +45,7 @@ class SharedDocument(Generic[T]):
 
     @property
     def known(self) -> Document[T] | None:
-        """The document, or None as long as it could not be read."""
+        """The document, or None until the store was read for the first time."""
         return self._document
 
     @property
@@ -63,7 +63,7 @@ class SharedDocument(Generic[T]):
             try:
                 return await self._write(wanted, now.revision, by)
             except Conflict:
-                await self._clock.sleep(random.uniform(0, PAUSE))  # noqa: S311 - so that two do not meet again
+                await self._clock.sleep(random.uniform(0, PAUSE))  # noqa: S311 - so that two do not collide again
         raise Conflict(f"{self.key!r} is constantly changed by other processes; try again")
 
     async def history(self, limit: int = 20) -> Sequence[Document[T]]:
@@ -80,13 +80,14 @@ class SharedDocument(Generic[T]):
         self._watchers.append(changed)
 
     def seen(self, stored: Document[Any] | None, known: Document[T] | None) -> None:
-        """Takes over the version that the store has.
+        """Accepts the version that the store has.
 
         Args:
-            known: the document when the store was asked; what has been learnt meanwhile is newer, and stays.
+            known: the document when the read of the store began. If the document has changed since, it is newer than
+                `stored`, and stays.
 
         Raises:
-            Unavailable: it is not of the document's type; the last that was read stays.
+            Unavailable: `stored` is not of the document's type; the version that was read last stays.
         """
         if self._document is not known:
             return
@@ -97,7 +98,7 @@ class SharedDocument(Generic[T]):
             self._accept(self._typed(stored))
 
     async def restore(self, known: Document[T]) -> None:
-        """Writes the last known version again, as the store no longer has the document."""
+        """Writes the last known version again, because the store no longer has the document."""
         with suppress(Conflict):  # another process has already done it; the next poll reads it
             stored = await self._store.put(self.key, msgspec.to_builtins(known.value), expected=None, by=known.by)
             log.warning("the control store has lost the document %r; its last known version is written again", self.key)
@@ -129,7 +130,7 @@ class SharedDocument(Generic[T]):
         for changed in self._watchers:
             try:
                 changed(document)
-            except Exception:  # it must neither stop the other watchers nor the poller
+            except Exception:  # a failing watcher must stop neither the other watchers nor the poller
                 log.exception("a watcher of the document %r failed", self.key)
 
 
@@ -150,11 +151,11 @@ class SharedDocuments:
 
     @property
     def unread(self) -> list[str]:
-        """The keys of the documents that could not be read yet."""
+        """The keys of the documents that have not been read yet."""
         return [document.key for document in self._documents if document.known is None]
 
     async def add(self, key: str, kind: type[T], initial: T, owner: Predictor | None) -> SharedDocument[T]:
-        """Adds a document, and reads it now if the store answers."""
+        """Adds a document and reads it. If the store does not answer, the poller reads it later."""
         made = SharedDocument(self._store, self._clock, key, kind, initial, owner)
         self._documents.append(made)
         await self._look([made])
@@ -189,7 +190,7 @@ class SharedDocuments:
         wrong = []  # a malformed document does not stop the others from being read
         for document, before in zip(documents, known, strict=True):
             if document not in self._documents:
-                continue  # its piece has stopped meanwhile
+                continue  # its piece has been stopped meanwhile
             try:
                 document.seen(stored.get(document.key), before)
             except Unavailable as error:

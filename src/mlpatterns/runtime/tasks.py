@@ -1,4 +1,4 @@
-"""Background work of pieces: restarted with back-off, or run once. It ends when its piece stops."""
+"""Background work of pieces: kept running with restarts and back-off, or run once. It ends when its piece stops."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Tasks:
 
     @property
     def failing(self) -> list[str]:
-        """A sentence for each kept work that failed and has not run steadily since."""
+        """One sentence for each work passed to `keep` that failed and has not run for `STEADY` seconds since."""
         return [failure(path, name) for path, name in sorted(self._failing)]
 
     def keep(self, owner: TaskOwner, name: str, work: Work) -> None:
@@ -101,7 +101,7 @@ class Tasks:
                     await await_user_code(work())
                     return
                 except Exception as error:
-                    if _is_ending():  # its failure came first, and took the place of the cancellation
+                    if _is_ending():  # the failure came first, and replaced the cancellation
                         return
                     self._failed(path, name)
                     if self._clock.monotonic() - began > RESTART_MOST:
@@ -121,7 +121,7 @@ class Tasks:
         self._tell(path, name, failing=False)
 
     def _tell(self, path: str, name: str, *, failing: bool) -> None:
-        """Records it in a metric too, as programs may run in another process than the health endpoint."""
+        """Records whether the work fails. The gauge also covers programs in another process."""
         if failing != ((path, name) in self._failing):
             self._failing ^= {(path, name)}
             self._metrics.gauge(
@@ -144,19 +144,19 @@ def _log(error: Exception, what: str, *values: object) -> None:
 
 
 def _is_ending() -> bool:
-    """Whether the current task was cancelled. Where what it waits for fails at the same moment, `asyncio.wait_for` of
-    Python 3.11 raises that, and the cancellation is lost."""
+    """Whether the current task was cancelled. If the awaited work fails at the same moment, `asyncio.wait_for` of
+    Python 3.11 raises the failure, and the cancellation is lost."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def failure(path: str, name: str) -> str:
-    """The sentence about work that fails."""
+    """The sentence that reports work that fails."""
     return f"{name} of {path} fails and is started anew"
 
 
 async def until_idle(busy: Callable[[], bool], clock: Clock, seconds: float) -> bool:
-    """Waits until `busy` returns False, at most `seconds`. Returns whether it did."""
+    """Waits until `busy` returns False, at most `seconds`. Returns whether it became idle."""
     until = clock.monotonic() + seconds
     while busy() and clock.monotonic() < until:
         await clock.sleep(LOOK)

@@ -1,4 +1,4 @@
-"""Work in threads: a bounded pool. Its work always ends with a result or with an error that a future can hold."""
+"""A bounded thread pool. Work in it always ends with a result or with an error that a future can hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Runs `work` in a thread and returns its result. It ends when the work ends, even if the caller is cancelled.
+        """Runs `work` in a thread and returns its result. It waits for the work even if the caller is cancelled.
 
         Raises:
             RuntimeError: `work` raised an exception that would end an event loop, or that a future cannot hold.
@@ -31,12 +31,12 @@ class Threads:
         return await finished(self._pool.submit(contextvars.copy_context().run, call_user_code, work))
 
     def close(self) -> None:
-        """Accepts no more work. It does not wait for running threads, as nothing can stop them."""
+        """Accepts no more work, and cancels queued work. It does not wait for running threads: none can be stopped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def finished(job: Future[T]) -> T:
-    """The result of a job of a pool of threads or processes. It ends when the job ends, as in `settled`."""
+    """The result of a job of a thread pool or process pool. Like `settled`, it waits for the job if it is cancelled."""
     try:
         return await settled(asyncio.wrap_future(job), job.cancel)
     finally:
@@ -44,8 +44,8 @@ async def finished(job: Future[T]) -> T:
 
 
 async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) -> T:
-    """Awaits `future` until it is done, even if the caller is cancelled meanwhile, and raises that cancellation then.
-    A running thread cannot be stopped, so whatever counts it must keep counting it until it ends.
+    """Awaits `future` until it is done. If the caller is cancelled meanwhile, CancelledError is raised after that.
+    A running thread cannot be stopped, so the code that counts running threads must count it until it ends.
 
     Args:
         on_cancel: called once when the caller is cancelled; it may make the work end sooner.
@@ -64,6 +64,6 @@ async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) ->
             future.exception()  # retrieved, or asyncio would log it as never retrieved
         raise
     finally:
-        # The error of the work holds this frame, and this frame would hold the future that holds the error: a circle
-        # that keeps a request's body and tensors until the collector comes by, which is seldom.
+        # The error of the work references this frame, and this frame would reference the future that holds the error.
+        # This reference cycle would keep the request's body and tensors until the garbage collector runs.
         del future, on_cancel

@@ -22,7 +22,7 @@ def roots_of(built: Built) -> list[Predictor]:
 
 
 def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
-    """Every predictor below `roots` once, children before the pieces that wrap them; also children that are `apart`.
+    """Every predictor below `roots` once, children before the pieces that wrap them, with children that are `apart`.
 
     Raises:
         CompositionError: a predictor contains itself.
@@ -32,10 +32,10 @@ def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
 
 
 def start_order(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
-    """The predictors that start together with `roots`, leaves first and each once, with its path.
+    """The predictors that start together with `roots`: leaves first, each once, with its path.
 
     Args:
-        roots: each with its path. For a predictor that is reached in two ways the first path counts.
+        roots: the roots, each with its path. If a predictor is reached by two paths, the first path counts.
         apart: whether to include children that are `apart`.
 
     Raises:
@@ -50,7 +50,7 @@ def with_programs(roots: Roots) -> list[tuple[str, Predictor]]:
 
 
 def is_in(predictor: object, others: Iterable[Predictor]) -> bool:
-    """Whether `predictor` is one of `others`, compared by identity, as a predictor may define equality itself."""
+    """Whether `predictor` is one of `others`, compared by identity, because a predictor may define `__eq__`."""
     return any(predictor is other for other in others)
 
 

@@ -1,4 +1,4 @@
-"""Operations on arrays for server, cache, jobs, log and batching: check, stack, encode, show as JSON."""
+"""Operations on arrays for server, cache, jobs, log and batching: check, stack, encode, convert to JSON values."""
 
 from mlpatterns.tensors.allowed import allow_missing, full_columns, may_miss, required
 from mlpatterns.tensors.batches import batch_size, check_rows, read_only, stack, unstack

@@ -18,7 +18,7 @@ def may_miss(spec: TensorSpec, column: str) -> bool:
 
 
 def full_columns(spec: TensorSpec) -> list[int]:
-    """The indices of the columns that must have a value, in an input where other columns may miss one."""
+    """The indices of the columns that must have a value, if the input may miss values in other columns; else none."""
     return [place for place, name in enumerate(spec.fields) if spec.missing and not may_miss(spec, name)]
 
 

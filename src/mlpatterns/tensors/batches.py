@@ -1,4 +1,4 @@
-"""Batches: counts rows, stacks several requests into one batch, and splits the answer by request."""
+"""Batches: counts rows, stacks several requests into one batch, and splits the outputs by request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["batch_size", "check_rows", "read_only", "stack", "unstack"]
 
 
 def batch_size(inputs: Mapping[str, Array]) -> int:
-    """The number of rows of a request, from its first input; 1 if that is a scalar or there is none."""
+    """The number of rows of a request, from its first input; 1 if that input is a scalar or there is no input."""
     for value in inputs.values():
         return value.shape[0] if value.ndim else 1
     return 1
 
 
 def stack(requests: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
-    """The rows of several requests, one after the other, by input; the new arrays are read-only. All requests must have
-    the same inputs, with the same datatypes, and the same sizes except the first axis: `validate` checked it before."""
+    """The rows of several requests, concatenated for each input; the new arrays are read-only. All requests must have
+    the same inputs, with the same datatypes, and the same sizes except the first axis: `validate` has checked this."""
     if len(requests) == 1:
         return requests[0]
     return {name: read_only(np.concatenate([inputs[name] for inputs in requests])) for name in requests[0]}

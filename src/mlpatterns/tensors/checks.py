@@ -38,9 +38,9 @@ def validate(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], max_batch
     NaN is allowed everywhere: it is a value of a float datatype, and it stands for a missing value.
 
     Args:
-        specs: the inputs of the model. All must be there, except optional ones. An axis of -1 accepts any size; as the
-            first axis it is the batch.
-        max_batch_size: rows that one request may have.
+        specs: the inputs of the model. All must be present, except optional ones. An axis of -1 accepts any size; if it
+            is the first axis, it is the batch axis.
+        max_batch_size: the most rows that one request may have. (default: no limit)
 
     Raises:
         InvalidInput: `inputs` do not fit the model.
@@ -49,7 +49,7 @@ def validate(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], max_batch
 
 
 def validate_heads(heads: Iterable[Head], specs: Sequence[TensorSpec], max_batch_size: int | None = None) -> None:
-    """The same for inputs whose elements are not read yet."""
+    """As `validate`, for inputs whose elements have not been read yet."""
     known = {spec.name: spec for spec in specs}
     given: set[str] = set()
     first: tuple[str, int] | None = None  # the first input with a batch axis, and its number of rows

@@ -1,6 +1,6 @@
 """Encodes requests, responses and descriptions of models for stores outside the process: msgpack with raw tensors.
 
-A request's deadline is not written, because it belongs to the waiting caller. Notes and `described` are not written.
+A request's deadline is not encoded, because it belongs to the waiting caller. Notes and `described` are not encoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_AXES = 32
 
 
 class DamagedData(Exception):
-    """The bytes are not what was written."""
+    """The bytes are not a valid encoding: they were damaged, or something else was stored."""
 
 
 class Unstorable(Exception):
@@ -34,7 +34,8 @@ class Unstorable(Exception):
 
 
 class Tensor(Struct, array_like=True, frozen=True):
-    """`data` is raw, little-endian, in C order; for a BYTES tensor it has one item for each element."""
+    """One tensor. `data` is raw, little-endian, in C order; for a BYTES tensor it is a list with one item for each
+    element."""
 
     name: str
     datatype: str
@@ -107,7 +108,7 @@ def decode_request(data: bytes) -> InferenceRequest:
     """The request that `encode_request` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `data` is not such a request.
+        DamagedData: `data` is not such a request.
     """
     try:
         stored = _requests.decode(data)
@@ -139,7 +140,7 @@ def decode_response(data: bytes) -> InferenceResponse:
     """The response that `encode_response` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `data` is not such a response.
+        DamagedData: `data` is not such a response.
     """
     try:
         stored = _responses.decode(data)
@@ -180,7 +181,7 @@ def decode_description(data: bytes) -> ModelMetadata:
     """The metadata that `encode_description` encoded.
 
     Raises:
-        Damaged: `data` is not such a description.
+        DamagedData: `data` is not such a description.
     """
     try:
         stored = _descriptions.decode(data)

@@ -24,15 +24,15 @@ LISTED_LABELS = frozenset(
 def best_labels(scores: Array, names: Sequence[str], threshold: float | None = None) -> Any:
     """The label of each row as a list; for a single row, the label itself.
 
-    The label is the name of the highest score. One score for two names means the first name up to the threshold, and
-    the second above it. A text is already a label. An integer is the index of its name; without names, the integer
-    itself is the label.
+    With one score for each name, the label is the name with the highest score. With one score for two names, it is the
+    first name up to the threshold, and the second above it. A text is already a label. An integer is the index of its
+    name; without names, the integer itself is the label.
 
     Args:
         scores: [rows, names], [rows, 1] or [rows].
 
     Raises:
-        NotFound: there are no names, and the answer is not a label itself.
+        NotFound: there are no names, and `scores` does not hold labels.
         InternalError: the scores do not match the names, one score has no threshold, a score is NaN, or an integer has
             no name.
     """
@@ -66,8 +66,8 @@ def is_label(kind: str, shape: Sequence[int]) -> bool:
     """Whether an output holds one label for each row, and not scores.
 
     Args:
-        kind: numpy's letter for the kind of its datatype: texts and integers may be labels.
-        shape: its sizes, the batch first.
+        kind: NumPy's `dtype.kind` of the output: texts (O) and integers (i, u) may be labels.
+        shape: the shape of the output, with the batch axis first.
     """
     return kind in "Oiu" and len(shape) in (1, 2) and tuple(shape[1:]) in ((), (1,))
 
@@ -76,7 +76,7 @@ def one_or_all(values: Array) -> Any:
     """A single row without its batch axis; several rows as nested lists.
 
     Raises:
-        InternalError: a value is NaN or infinite, which JSON cannot express; the model should not answer this.
+        InternalError: a value is NaN or infinite, which JSON cannot express.
     """
     if values.ndim == 2 and len(values) == 1 and values.dtype.kind == "f":  # by far the most frequent case
         row = values[0].tolist()
@@ -99,7 +99,7 @@ def listed(values: Array) -> Any:
 
 
 def shortest(values: Array) -> Any:
-    """An array as nested lists, each number with the fewest digits that identify it in its datatype: 5.1, not
+    """An array as nested lists. Each number has the fewest digits that identify it in its datatype: 5.1, not
     5.099999904632568. NaN, which stands for a missing value, becomes None."""
     if values.dtype.kind != "f":
         return listed(values)

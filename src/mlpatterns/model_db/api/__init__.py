@@ -1,1 +1,1 @@
-"""The model DB over HTTP: the routes of the book and further ones. `ModelDB` in app.py is the ASGI app."""
+"""The model DB over HTTP: the routes of the book, and more routes. `ModelDB` in app.py is the ASGI app."""

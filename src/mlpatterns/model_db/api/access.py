@@ -1,4 +1,4 @@
-"""Authorization: the gate of every other server as FastAPI's dependencies, so that the OpenAPI document shows it."""
+"""Authorization: the Gate that all servers use, as FastAPI dependencies, so that the OpenAPI document shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlpatterns.server.auth import Access, Gate
 
 __all__ = ["command", "command_if_on", "user"]
 
-# Their names are those of every server's document; without names, one would take the other's place in it.
+# The scheme names are those in the OpenAPI documents of all servers. Without them, one scheme would replace the other.
 KEY = APIKeyHeader(name="x-api-key", scheme_name="apiKey", auto_error=False,
                    description="Needed where the setting api_keys is set.")  # fmt: skip
 TOKEN = APIKeyHeader(name="x-admin-token", scheme_name="adminToken", auto_error=False,
@@ -22,25 +22,25 @@ def user(request: Request, _: Annotated[str | None, Depends(KEY)]) -> None:
     """Admits callers with an API key, or all callers if there are no keys.
 
     Raises:
-        Denied: the caller may not.
+        Denied: the caller has no valid key.
     """
     _admit(request, "user")
 
 
 def command(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
-    """Admits callers with the admin token. Without a token, commands that delete are off.
+    """Admits callers with the admin token. If no token is set, nobody may use these commands, which delete.
 
     Raises:
-        Denied: the caller may not, or commands are off.
+        Denied: the caller has no valid token, or no token is set.
     """
     _admit(request, "token")
 
 
 def command_if_on(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
-    """Admits callers with the admin token, or all callers if there is none: a registry on a laptop needs this too.
+    """Admits callers with the admin token, or all callers if no token is set, as for a registry on a laptop.
 
     Raises:
-        Denied: there is a token, and the caller has another or none.
+        Denied: a token is set, and the caller has another one or none.
     """
     if cast("Gate", request.app.state.gate).commands:
         _admit(request, "token")

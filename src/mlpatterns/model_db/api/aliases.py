@@ -1,4 +1,4 @@
-"""The routes of aliases, below their model's name."""
+"""The routes of aliases, below the name of their model."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def alias_by_name(model_name: str, alias: str, database: Database) -> AliasRow:
 
 @router.put("/{alias}", dependencies=[Depends(command_if_on)])
 def move_alias(model_name: str, alias: Name, body: AliasBody, database: Database) -> AliasRow:
-    """Move an alias to a version, if it names the expected version now: else 409, and nothing is changed.
+    """Move an alias to a version, if it names the expected version now: else 409, and nothing changes.
 
-    409 too for a version whose inputs, outputs or labels differ from those of the version that the alias names, or that
-    is far worse: `force` moves it all the same. An alias decides what serves, so it is a command: it needs the admin
-    token where one is set."""
+    Also 409 if the inputs, outputs or labels of the version differ from those of the version that the alias names, or
+    if it is far worse: `force` moves the alias anyway. An alias decides which version serves, so this is a command: it
+    needs the admin token if one is set."""
     if not body.force:
         database.read(lambda session: _check(session, model_name, alias, body.number, database.artifacts))
     return database.write(

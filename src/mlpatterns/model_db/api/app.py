@@ -22,11 +22,11 @@ __all__ = ["ModelDB"]
 class ModelDB:
     """Projects, models, experiments, versions, aliases, tags, deployments, lineage over HTTP, as a standard ASGI app.
 
-    FastAPI and SQLAlchemy are imported when it starts, not when it is made. Its routes are below
-    ``/<api_version>/api``, its document is ``/openapi.json``.
+    FastAPI and SQLAlchemy are imported when the app starts, not when it is created. Its routes are below
+    ``/<api_version>/api``; its OpenAPI document is ``/openapi.json``.
 
     Args:
-        settings: by default read from file and environment when it starts.
+        settings: by default read from file and environment when the app starts.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -39,7 +39,7 @@ class ModelDB:
         await self._api(scope, receive, send)
 
     def drawing(self) -> Node:
-        """The tables and what refers to what, for a diagram.
+        """The tables and their references, as a diagram.
 
         Raises:
             MissingExtra: SQLAlchemy is not installed.
@@ -81,7 +81,7 @@ def _application(settings: Settings) -> FastAPI:
         version=__version__,
         description="Which model was trained from what, which version it is, and where it serves.",
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's own page loads scripts from elsewhere
+        docs_url=None,  # FastAPI's own page loads scripts from other sites
         redoc_url=None,
     )
     app.state.gate = Gate(api_keys(settings.api_keys) if settings.api_keys else None, settings.admin_token)

@@ -1,4 +1,4 @@
-"""The request bodies of POST and PUT, with the check of each field, and the limit of their size."""
+"""The request bodies of POST and PUT, with the checks of their fields, and the limit of their size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def _refusing(fault_of: Callable[[str], str]) -> AfterValidator:
-    """Refuses text of which `fault_of` says why it cannot be."""
+    """A validator that refuses a text for which `fault_of` returns a fault."""
 
     def check(text: str) -> str:
         if fault := fault_of(text):
@@ -33,7 +33,7 @@ def _refusing(fault_of: Callable[[str], str]) -> AfterValidator:
 
 
 def _check_json(found: dict[str, Any]) -> dict[str, Any]:
-    """Checks that a JSON object can be stored, and read again as JSON."""
+    """Checks that a JSON object can be stored in every database and read back as JSON."""
     waiting: list[Any] = [found]
     while waiting:
         value = waiting.pop()
@@ -58,7 +58,7 @@ Number = Annotated[int, Field(ge=1, le=999_999_999)]
 
 
 class RequestBody(BaseModel):
-    """A JSON object. An unknown field is refused, since a misspelt one would be lost."""
+    """A JSON object. Unknown fields are refused, because a misspelt field would be lost."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -75,7 +75,7 @@ class ModelBody(RequestBody):
 
 
 class ExperimentBody(RequestBody):
-    """`model_version_id` is the author's own; a ``sha256:`` digest in `training_dataset` joins the lineage."""
+    """`model_version_id` is the author's own id. A ``sha256:`` digest in `training_dataset` is used for the lineage."""
 
     model_id: Id
     model_version_id: Label
@@ -96,8 +96,8 @@ class ArtifactPathsBody(RequestBody):
 
 
 class VersionBody(RequestBody):
-    """Files that are stored already, by their digests. `artifact_url` is relative to the artifacts' root, or absolute:
-    ``s3://BUCKET/…``."""
+    """A version whose files are already stored, with their digests. `artifact_url` is relative to the artifacts' root,
+    or absolute: ``s3://BUCKET/…``."""
 
     sha256: Sha256
     artifact_url: Annotated[str, StringConstraints(min_length=1, max_length=512), _refusing(fault_of_label)]
@@ -106,8 +106,8 @@ class VersionBody(RequestBody):
 
 
 class AliasBody(RequestBody):
-    """`expected` is the version that the alias must name now, null for none; left out, it may name any. `force` moves
-    it to a version that would break clients, or is far worse, too."""
+    """`expected` is the version that the alias must name now; null means none. If it is left out, the alias may name
+    any version. `force` moves the alias even to a version that would break clients or is far worse."""
 
     number: Number
     expected: Number | Literal["any"] | None = ANY
@@ -123,7 +123,7 @@ class DeploymentBody(RequestBody):
 
 
 class BodyLimit:
-    """Refuses a body that is too large before it is read, by its content-length, which the server enforces."""
+    """Refuses a body that is too large before it is read, by its content-length. The server enforces that length."""
 
     MOST: ClassVar[int] = 1 << 20
 

@@ -18,7 +18,7 @@ VERSION = "/models/name/{model_name}/versions/{number}"
 
 @router.get(f"{VERSION}/deployments")
 def all_deployments(model_name: str, number: Number, database: Database) -> list[DeploymentRow]:
-    """Where a version serves or served, the oldest first."""
+    """The deployments of a version, the oldest first."""
     return database.read(
         lambda session: [row(DeploymentRow, each) for each in deployments.listed(session, model_name, number)]
     )
@@ -26,7 +26,7 @@ def all_deployments(model_name: str, number: Number, database: Database) -> list
 
 @router.post(f"{VERSION}/deployments")
 def add_deployment(model_name: str, number: Number, body: DeploymentBody, database: Database) -> DeploymentRow:
-    """Record that a version serves somewhere from now on. It cannot be deleted until that ends."""
+    """Record that a version serves somewhere from now on. The version cannot be deleted until the deployment ends."""
     return database.write(
         lambda session: row(DeploymentRow, deployments.add(session, model_name, number, body.deployment_name))
     )
@@ -34,7 +34,7 @@ def add_deployment(model_name: str, number: Number, body: DeploymentBody, databa
 
 @router.post("/deployments/{deployment_id}/end")
 def end_deployment(deployment_id: str, database: Database) -> DeploymentRow:
-    """Record that a version no longer serves there."""
+    """Record that a deployment has ended."""
     return database.write(lambda session: row(DeploymentRow, deployments.end(session, deployment_id)))
 
 

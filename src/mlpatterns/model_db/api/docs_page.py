@@ -1,4 +1,4 @@
-"""`/docs`: the routes as one HTML page that loads nothing else, each with a form, as on every server."""
+"""`/docs`: the routes, each with a form, as one HTML page that loads no other file, as on every server."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LINKS = (("openapi.json", "OpenAPI document"), ("health/ready", "Health"))
 
 
 def add(app: FastAPI) -> None:
-    """Gives `app` the page."""
+    """Adds the page to `app`."""
     headers = {name.decode(): value.decode() for name, value in headers_of("docs")}
 
-    # Open, as every server's page: a browser sends no key when it navigates; the page asks with it.
+    # The page needs no key, as on every server: a browser sends no key when it navigates. The page's requests send it.
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         gate = cast("Gate", request.app.state.gate)
@@ -32,11 +32,11 @@ def add(app: FastAPI) -> None:
 
 
 def page(document: Mapping[str, Any], *, secured: bool, commands: bool) -> str:
-    """The routes of an OpenAPI document, by tag.
+    """The page with the routes of an OpenAPI document, by tag.
 
     Args:
-        secured: users need an API key.
-        commands: there is an admin token.
+        secured: whether users need an API key.
+        commands: whether an admin token is set.
     """
     renderer, by_tag = RouteRenderer(document, secured=secured, commands=commands), dict[str, list[Markup]]()
     for number, (path, method, operation) in enumerate(operations(document)):
@@ -68,6 +68,6 @@ def _head(info: Mapping[str, Any], tags: Mapping[str, Any], *, secured: bool) ->
 
 
 def _line(operation: Mapping[str, Any]) -> str:
-    """What a route does, by the beginning of its description."""
+    """The first clause of a route's description, as its summary."""
     said = str(operation.get("description", "")).partition("\n\n")[0].replace("\n", " ")
     return summary_of(said) or str(operation["summary"])

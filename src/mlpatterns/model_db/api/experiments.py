@@ -24,13 +24,13 @@ def all_experiments(listing: Listing) -> list[ExperimentRow]:
 
 @router.get("/id/{experiment_id}")
 def experiment_by_id(experiment_id: str, database: Database) -> ExperimentRow:
-    """The experiment of an id."""
+    """The experiment with this id."""
     return database.read(lambda session: row(ExperimentRow, experiments.by_id(session, experiment_id)))
 
 
 @router.get("/model-version-id/{model_version_id:path}")
 def experiments_by_model_version_id(model_version_id: str, listing: Listing) -> list[ExperimentRow]:
-    """The experiments to which their author gave this version id."""
+    """The experiments with this `model_version_id`."""
     return listing.rows(ExperimentRow, experiments.listed(model_version_id=model_version_id), experiments.ORDER)
 
 
@@ -62,13 +62,13 @@ def add_experiment(body: ExperimentBody, database: Database) -> ExperimentRow:
 
 @router.post("/evaluations/{experiment_id}")
 def add_evaluations(experiment_id: str, body: EvaluationsBody, database: Database) -> ExperimentRow:
-    """Add evaluations, by key."""
+    """Add evaluations to an experiment, by key."""
     return _merged(database, experiment_id, "evaluations", body.evaluations)
 
 
 @router.post("/artifact-file-paths/{experiment_id}")
 def add_artifact_file_paths(experiment_id: str, body: ArtifactPathsBody, database: Database) -> ExperimentRow:
-    """Add paths of artifacts, by key."""
+    """Add artifact paths to an experiment, by key."""
     return _merged(database, experiment_id, "artifact_file_paths", body.artifact_file_paths)
 
 

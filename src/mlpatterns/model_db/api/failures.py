@@ -1,4 +1,4 @@
-"""Every error as ``{"error": "…"}``: one sentence on what was wrong with the request, without internals."""
+"""Every error as ``{"error": "…"}``: one sentence that describes the error, without internals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ERROR_RESPONSES", "Failure", "answer"]
 
 log = logging.getLogger("mlpatterns")
 
-SHOWN = 5  # mistakes that one sentence names
+SHOWN = 5  # mistakes that one error text names
 
 
 class Failure(BaseModel):
@@ -70,7 +70,7 @@ async def _invalid(_: Request, error: Any) -> JSONResponse:
 
 
 def _sentence(mistakes: Sequence[Any]) -> str:
-    """``model_name: Field required; …``, the first few by their place in body, path or query."""
+    """``model_name: Field required; …``: the first mistakes, each with its path in the body, path or query."""
     parts = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in mistakes[:SHOWN]]
     more = f"; and {len(mistakes) - SHOWN} more" if len(mistakes) > SHOWN else ""
     return "; ".join(parts) + more

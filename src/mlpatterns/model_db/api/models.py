@@ -28,19 +28,19 @@ def all_models(listing: Listing, search: Search = None, tag: Tags = []) -> list[
 
 @router.get("/id/{model_id}")
 def model_by_id(model_id: str, database: Database) -> ModelRow:
-    """The model of an id."""
+    """The model with this id."""
     return database.read(lambda session: row(ModelRow, models.by_id(session, model_id)))
 
 
 @router.get("/name/{model_name}")
 def model_by_name(model_name: str, database: Database) -> ModelRow:
-    """The model of a name."""
+    """The model with this name."""
     return database.read(lambda session: row(ModelRow, models.by_name(session, model_name)))
 
 
 @router.get("/project-id/{project_id}")
 def models_by_project_id(project_id: str, listing: Listing) -> list[ModelRow]:
-    """The models of the project of an id."""
+    """The models of the project with this id."""
     return listing.rows(
         ModelRow,
         lambda session: models.listed(project_id=projects.by_id(session, project_id).project_id),
@@ -50,7 +50,7 @@ def models_by_project_id(project_id: str, listing: Listing) -> list[ModelRow]:
 
 @router.get("/project-name/{project_name:path}")
 def models_by_project_name(project_name: str, listing: Listing) -> list[ModelRow]:
-    """The models of the project of a name."""
+    """The models of the project with this name."""
     return listing.rows(
         ModelRow,
         lambda session: models.listed(project_id=projects.by_name(session, project_name).project_id),
@@ -60,7 +60,7 @@ def models_by_project_name(project_name: str, listing: Listing) -> list[ModelRow
 
 @router.post("")
 def add_model(body: ModelBody, database: Database) -> ModelRow:
-    """Creates the model, or answers the one that has this name. 409 if it belongs to another project."""
+    """Create the model, or return the existing model with this name. 409 if it belongs to another project."""
     return database.write(
         lambda session: row(ModelRow, models.ensure(session, body.project_id, body.model_name, body.description))
     )

@@ -1,4 +1,4 @@
-"""Paths and queries of text that every database looks up alike; the rest is refused before a route is chosen or run."""
+"""Refuses paths and queries with text that the three databases would not look up alike, before a route runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PlainPaths", "legible"]
 
 
 class PlainPaths:
-    """Refuses a path with a control character: routes do not match a line break, so it would be a path of nothing."""
+    """Refuses a path with a control character. Otherwise it would get 404: routes do not match a line break."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -27,10 +27,10 @@ class PlainPaths:
 
 
 def legible(request: Request) -> None:
-    """Lets in a path and a query of text that can be looked up, alike in every database.
+    """Checks that the text in the path and the query can be looked up alike in every database.
 
     Raises:
-        InvalidInput: a part of the path is no label, or the query has a NUL or half a character.
+        InvalidInput: a parameter in the path is not a valid label, or the query has a NUL or half a character.
     """
     for name, value in request.path_params.items():
         if fault := fault_of_label(str(value)):

@@ -27,19 +27,19 @@ def all_projects(listing: Listing, search: Search = None) -> list[ProjectRow]:
 
 @router.get("/id/{project_id}")
 def project_by_id(project_id: str, database: Database) -> ProjectRow:
-    """The project of an id."""
+    """The project with this id."""
     return database.read(lambda session: row(ProjectRow, projects.by_id(session, project_id)))
 
 
 @router.get("/name/{project_name:path}")
 def project_by_name(project_name: str, database: Database) -> ProjectRow:
-    """The project of a name."""
+    """The project with this name."""
     return database.read(lambda session: row(ProjectRow, projects.by_name(session, project_name)))
 
 
 @router.post("")
 def add_project(body: ProjectBody, database: Database) -> ProjectRow:
-    """Creates the project, or answers the one that has this name."""
+    """Create the project, or return the existing project with this name."""
     return database.write(
         lambda session: row(ProjectRow, projects.ensure(session, body.project_name, body.description))
     )

@@ -1,4 +1,4 @@
-"""All routes, below the API version in the path; and health: live as the process is, ready with its database."""
+"""All routes, below the API version in the path; and health: live if the process answers, ready if its database too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ probes = APIRouter(tags=["health"])
 
 
 def include(app: FastAPI, api_version: str) -> None:
-    """Gives `app` the routes of every resource below ``/<api_version>/api``, and health beside it and at the root."""
+    """Adds to `app` the routes of every resource below ``/<api_version>/api``, and health below ``/<api_version>`` and
+    at the root."""
     resources = APIRouter(
         prefix=f"/{api_version}/api", dependencies=[Depends(user), Depends(legible)], responses=ERROR_RESPONSES
     )
@@ -41,6 +42,6 @@ async def live() -> dict[str, bool]:
 
 @probes.get("/health/ready", responses={503: ERROR_RESPONSES[503]})
 def ready(database: Database) -> dict[str, bool]:
-    """The database answers too."""
+    """The process and its database answer."""
     database.answers()
     return {"ready": True}

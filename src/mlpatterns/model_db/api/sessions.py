@@ -1,4 +1,4 @@
-"""Database sessions of requests, and the pages of listings."""
+"""Database sessions for requests, and the pages of listings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sessions:
 
     def __init__(self, settings: Settings) -> None:
         self.home, self.artifacts = settings.home, settings.artifacts_url
-        open_objects(self.artifacts)  # what is wrong with its URL is known at the start
+        open_objects(self.artifacts)  # so that an invalid URL fails at the start
         self._engine = upgrade(settings.registry_url, create="missing")
 
     def close(self) -> None:
@@ -43,14 +43,14 @@ class Sessions:
             return work(session)
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Runs `work` in a transaction, which is committed when this returns."""
+        """Runs `work` in a transaction, commits it and returns the result; see `Writer.run`."""
         return Writer(self._engine).run(work)
 
     def answers(self) -> None:
-        """Runs a query that every database answers.
+        """Checks that the database answers a trivial query.
 
         Raises:
-            DBAPIError: it does not answer.
+            DBAPIError: the database does not answer.
         """
         self.read(lambda session: session.execute(text("SELECT 1")).scalar_one())
 
@@ -63,7 +63,7 @@ Database = Annotated[Sessions, Depends(_database)]
 
 
 class ListingRequest:
-    """The requested page of a listing; the position of the next page goes into the response's `link` header."""
+    """The requested page of a listing. The response's `link` header has the URL of the next page."""
 
     def __init__(
         self,

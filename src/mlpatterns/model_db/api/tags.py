@@ -1,4 +1,4 @@
-"""The routes of tags, of models and of versions."""
+"""The routes of the tags of models and versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/models/name/{model_name}", tags=["tags"])
 
 @router.put("/tags/{key}")
 def tag_model(model_name: str, key: Name, body: TagBody, database: Database) -> ModelRow:
-    """Give a model a tag, or its tag another value."""
+    """Add a tag to a model, or change its value."""
     return database.write(
         lambda session: row(ModelRow, tags.set_tag(models.by_name(session, model_name), key, body.value))
     )
@@ -25,13 +25,13 @@ def tag_model(model_name: str, key: Name, body: TagBody, database: Database) -> 
 
 @router.delete("/tags/{key}", status_code=204)
 def untag_model(model_name: str, key: str, database: Database) -> None:
-    """Remove a tag of a model."""
+    """Remove a tag from a model."""
     database.write(lambda session: tags.remove(models.by_name(session, model_name), key))
 
 
 @router.put("/versions/{number}/tags/{key}")
 def tag_version(model_name: str, number: Number, key: Name, body: TagBody, database: Database) -> VersionRow:
-    """Give a version a tag, or its tag another value."""
+    """Add a tag to a version, or change its value."""
     return database.write(
         lambda session: row(VersionRow, tags.set_tag(versions.by_number(session, model_name, number), key, body.value))
     )
@@ -39,5 +39,5 @@ def tag_version(model_name: str, number: Number, key: Name, body: TagBody, datab
 
 @router.delete("/versions/{number}/tags/{key}", status_code=204)
 def untag_version(model_name: str, number: Number, key: str, database: Database) -> None:
-    """Remove a tag of a version."""
+    """Remove a tag from a version."""
     database.write(lambda session: tags.remove(versions.by_number(session, model_name, number), key))

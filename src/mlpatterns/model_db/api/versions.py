@@ -1,4 +1,4 @@
-"""The routes of versions, below their model's name."""
+"""The routes of versions, below the name of their model."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def version_by_number(model_name: str, number: Number, database: Database) -> Ve
 
 @router.post("")
 def add_version(model_name: str, body: VersionBody, database: Database) -> VersionRow:
-    """Add the model's next version, of files that are stored already. No alias names it yet.
+    """Add the model's next version, whose files are already stored. No alias names it yet.
 
-    Where `artifact_url` lies below this service's artifacts the manifest is read: 409 says that there is none, 400
-    that a digest is not its own. A URL with a scheme that lies elsewhere is not checked."""
+    If `artifact_url` is below the artifacts of this service, the manifest is read: 409 if there is none, 400 if a
+    digest differs. A URL with a scheme that is not below the artifacts is not checked."""
     given = body.model_dump()
     check_published(database.artifacts, **{name: given[name] for name in ("artifact_url", "manifest_sha256", "sha256")})
     return database.write(
@@ -47,6 +47,6 @@ def add_version(model_name: str, body: VersionBody, database: Database) -> Versi
 
 @router.delete("/{number}", status_code=204, dependencies=[Depends(command)])
 def delete_version(model_name: str, number: Number, database: Database) -> None:
-    """Delete a version that no alias names and that serves nowhere; its number is never given again, and its files
-    go with it. A command: it needs the admin token."""
+    """Delete a version that no alias names and that serves nowhere; its number is never reused, and its files are
+    deleted too. A command: it needs the admin token."""
     remove_unnamed(database.artifacts, database.write(lambda session: versions.delete(session, model_name, number)))

@@ -1,1 +1,1 @@
-"""The history of the tables, run by `mlpatterns.model_db.upgrade`."""
+"""The migrations of the tables, which `mlpatterns.model_db.upgrade` runs."""

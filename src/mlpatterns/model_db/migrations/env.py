@@ -1,4 +1,4 @@
-"""What alembic runs around every migration: our connection, inside our transaction."""
+"""Alembic's environment script: runs the migrations on our connection, inside our transaction."""
 
 from alembic import context
 

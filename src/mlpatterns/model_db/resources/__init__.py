@@ -1,4 +1,4 @@
-"""Reading and changing each resource of the model DB, in a session that the caller opened. One module a resource.
+"""Reads and changes each resource of the model DB, in a session that the caller opened. Each resource has a module.
 
-All raise NotFound for what is not there, and Conflict for what others are in the way of.
+All functions raise NotFound for a row that does not exist, and Conflict for a change that another row prevents.
 """

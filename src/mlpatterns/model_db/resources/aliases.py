@@ -16,7 +16,7 @@ __all__ = ["ANY", "Expected", "by_name", "delete", "listed", "move"]
 
 ANY: Literal["any"] = "any"
 Expected = int | None | Literal["any"]
-"""What an alias must name before a change: a version, no version (None), or any."""
+"""What an alias must name before a change: a version, no version (None), or anything (ANY)."""
 
 
 def listed(session: Session, model_name: str) -> list[Alias]:
@@ -37,9 +37,9 @@ def move(session: Session, model_name: str, alias: str, number: int, expected: E
     """Moves an alias to a version, if it names the `expected` version now.
 
     Raises:
-        InvalidInput: no alias can have this name.
-        NotFound: no such model or version.
-        Conflict: it names something else; the sentence says what.
+        InvalidInput: `alias` is not a valid name.
+        NotFound: there is no such model or version.
+        Conflict: the alias names something else, which the error text gives.
     """
     check_name("the alias", alias)
     version = versions.by_number(session, model_name, number)
@@ -55,7 +55,7 @@ def move(session: Session, model_name: str, alias: str, number: int, expected: E
 
 
 def delete(session: Session, model_name: str, alias: str, expected: Expected = ANY) -> None:
-    """Deletes an alias, if it names the `expected` version."""
+    """Deletes an alias, if it names the `expected` version; raises the same errors as `move`."""
     check_name("the alias", alias)
     found = _locked(session, models.by_name(session, model_name).model_id, alias)
     if found is None:
@@ -65,8 +65,8 @@ def delete(session: Session, model_name: str, alias: str, expected: Expected = A
 
 
 def _locked(session: Session, model_id: str, alias: str) -> Alias | None:
-    """The row, locked until the transaction ends, so that two transactions compare one after the other. It is read
-    anew, since a version that was read before holds its aliases as they were then."""
+    """The row, locked until the transaction ends, so that two transactions compare one after the other. It is read from
+    the database again, because the session may have an older copy of it from the aliases of a version."""
     query = select(Alias).where(Alias.model_id == model_id, Alias.alias == alias).with_for_update()
     return session.scalar(query, execution_options={"populate_existing": True})
 

@@ -1,4 +1,4 @@
-"""Deployments: where versions serve; and the lineage of versions and datasets."""
+"""Deployments, which record where versions serve, and the lineage of versions and datasets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add(session: Session, model_name: str, number: int, deployment_name: str) ->
 
 
 def end(session: Session, deployment_id: str) -> Deployment:
-    """Records that a version no longer serves there."""
+    """Records that a deployment has ended."""
     found = session.scalar(select(Deployment).where(Deployment.deployment_id == deployment_id).with_for_update())
     if found is None:
         raise NotFound("there is no deployment of this id")

@@ -27,7 +27,7 @@ def listed(
     model_version_id: str | None = None,
     dataset_sha256: str | None = None,
 ) -> Select[Any]:
-    """All experiments, or those of a model, of a project, of a dataset, or of a version by its author's id."""
+    """The query for all experiments, or for those of a model, a project or a dataset, or with a `model_version_id`."""
     query = select(Experiment)
     for column, value in (
         (Experiment.model_id, model_id),
@@ -46,7 +46,7 @@ def by_id(session: Session, experiment_id: str) -> Experiment:
 
 
 def add(session: Session, model_id: str, model_version_id: str, **columns: Any) -> Experiment:
-    """A new experiment of a model; `columns` are those of the table."""
+    """Adds an experiment of a model. `columns` are further columns of the table."""
     models.by_id(session, model_id)
     check_label("model_version_id", model_version_id)
     made = Experiment(model_id=model_id, model_version_id=model_version_id, **columns)
@@ -57,13 +57,13 @@ def add(session: Session, model_id: str, model_version_id: str, **columns: Any) 
 
 
 def dataset_digest(dataset: str | None) -> str | None:
-    """The digest that an author's words about a dataset contain, written ``sha256:`` and 64 hex digits."""
+    """The digest in an author's description of a dataset, written as ``sha256:`` and 64 hex digits; None if absent."""
     found = DIGEST.search(dataset or "")
     return found[1] if found else None
 
 
 def merge(session: Session, experiment_id: str, column: str, values: Mapping[str, Any]) -> Experiment:
-    """Adds to a column of JSON by key; the row is locked, so that of two changes at once none is lost."""
+    """Merges `values` into a JSON column by key. The row is locked, so that no concurrent change is lost."""
     found = session.scalar(select(Experiment).where(Experiment.experiment_id == experiment_id).with_for_update())
     if found is None:
         return by_id(session, experiment_id)

@@ -1,4 +1,4 @@
-"""Models, each in a project; names are unique over all projects, because references find a model by its name alone."""
+"""Models, each in a project. Names are unique over all projects, because references find a model by name only."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def listed(
     project_id: str | None = None,
     project_name: str | None = None,
 ) -> Select[Any]:
-    """All models, or those with `search` in name or description, with all of `tags` (``KEY`` or ``KEY:VALUE``), or of
-    a project."""
+    """The query for all models, or for those with `search` in name or description, with all of `tags` (``KEY`` or
+    ``KEY:VALUE``), or of a project."""
     query = tagged(select(Model), Model.model_id, ModelTag.model_id, ModelTag, tags)
     if search:
         query = query.where(has_words(search, Model.model_name, Model.description))
@@ -47,11 +47,11 @@ def by_name(session: Session, model_name: str) -> Model:
 
 
 def ensure(session: Session, project_id: str, model_name: str, description: str | None = None) -> Model:
-    """The model of this name; it is created if there is none.
+    """The model with this name, which is created if it does not exist.
 
     Raises:
-        InvalidInput: no model can have this name.
-        Conflict: another project has it.
+        InvalidInput: `model_name` is not a valid name.
+        Conflict: a model of another project has this name.
     """
     check_name("the model's name", model_name)
     projects.by_id(session, project_id)
@@ -66,8 +66,8 @@ def ensure(session: Session, project_id: str, model_name: str, description: str 
 
 
 def next_number(session: Session, model_id: str) -> int:
-    """The next version's number. The update locks the model, so that numbers are given one by one. A number is
-    never given again, not even the number of a deleted version."""
+    """The number for the next version. The update locks the model, so that no two transactions get the same number. A
+    number is never reused, not even that of a deleted version."""
     counted = update(Model).where(Model.model_id == model_id).values(last_number=Model.last_number + 1)
     session.execute(counted, execution_options={"synchronize_session": False})
     return session.execute(select(Model.last_number).where(Model.model_id == model_id)).scalar_one()

@@ -1,4 +1,4 @@
-"""Pages of a listing, in a fixed order: each begins where the one before ended, even if rows were added meanwhile."""
+"""Pages of a listing, in a fixed order: each begins where the previous one ended, even if rows were added meanwhile."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mlpatterns.errors import InvalidInput
 
 __all__ = ["LIMIT", "MOST", "PageRequest", "paged"]
 
-LIMIT, MOST = 1000, 10_000  # rows of a page, unless said otherwise and at most
+LIMIT, MOST = 1000, 10_000  # rows of a page: by default, and at most
 
 
 class PageRequest(Struct, frozen=True):
-    """A page: at most `limit` rows after `after`, the position that the page before returned."""
+    """A page: at most `limit` rows after the position `after`, which the previous page returned, or from the start."""
 
     limit: int = LIMIT
     after: str | None = None
@@ -27,7 +27,7 @@ class PageRequest(Struct, frozen=True):
 def paged(
     session: Session, query: Select[Any], keys: Sequence[InstrumentedAttribute[Any]], page: PageRequest
 ) -> tuple[list[Any], str | None]:
-    """One page in the order of `keys`, and the position where the next page begins, or None if there is none.
+    """The rows of one page in the order of `keys`, and the position where the next page begins; None on the last page.
 
     Raises:
         InvalidInput: `after` is not a position that a page returned.

@@ -17,7 +17,7 @@ ORDER = (Project.created_datetime, Project.project_id)
 
 
 def listed(search: str | None = None) -> Select[Any]:
-    """All projects, or those with `search` in their name or description."""
+    """The query for all projects, or for those with `search` in their name or description."""
     query = select(Project)
     if search:
         query = query.where(has_words(search, Project.project_name, Project.description))
@@ -33,10 +33,10 @@ def by_name(session: Session, project_name: str) -> Project:
 
 
 def ensure(session: Session, project_name: str, description: str | None = None) -> Project:
-    """The project of this name; it is created if there is none.
+    """The project with this name, which is created if it does not exist.
 
     Raises:
-        InvalidInput: no project can have this name.
+        InvalidInput: `project_name` is not a valid label.
     """
     check_label("the project's name", project_name)
     found = session.scalar(select(Project).where(Project.project_name == project_name))

@@ -1,4 +1,4 @@
-"""Finding rows by id or name, checking names, and making records of rows."""
+"""Finds rows by id or name, checks names, and converts rows to records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ M = TypeVar("M")
 def check_label(what: str, text: str) -> None:
     """
     Raises:
-        InvalidInput: the three databases would not keep or find `text` alike.
+        InvalidInput: the three databases would not store or find `text` alike.
     """
     fault = fault_of_label(text)
     if fault:
@@ -30,7 +30,7 @@ def check_label(what: str, text: str) -> None:
 def check_name(what: str, text: str) -> None:
     """
     Raises:
-        InvalidInput: no reference could name it.
+        InvalidInput: a reference cannot contain `text` as a name.
     """
     fault = fault_of_name(text)
     if fault:
@@ -40,7 +40,7 @@ def check_name(what: str, text: str) -> None:
 def found_by_id(session: Session, kind: type[M], key: str) -> M:
     """
     Raises:
-        NotFound: no such row; the sentence says which route lists those there are.
+        NotFound: there is no such row; the error text names the route that lists the rows.
     """
     found = session.get(kind, key)
     if found is None:
@@ -52,7 +52,7 @@ def found_by_name(session: Session, kind: type[M], column: InstrumentedAttribute
     """As `found_by_id`.
 
     Raises:
-        InvalidInput: no row can have this name.
+        InvalidInput: `name` is not a valid label.
     """
     check_label(f"the {kind.__name__.lower()}'s name", name)
     found = session.scalar(select(kind).where(column == name))
@@ -62,7 +62,7 @@ def found_by_name(session: Session, kind: type[M], column: InstrumentedAttribute
 
 
 def has_words(words: str, *columns: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
-    """A condition: one of the columns contains these words, without regard to case."""
+    """The condition that one of the columns contains these words. Case is ignored."""
     first, *others = (column.icontains(words, autoescape=True) for column in columns)
     for other in others:
         first = first | other
@@ -78,7 +78,7 @@ R = TypeVar("R")
 
 
 def row(kind: type[R], found: Any) -> R:
-    """The record of `kind` with the attributes of `found`; times say that they are UTC."""
+    """The record of `kind` with the attributes of `found`. Times get the time zone UTC."""
     return kind(**{field.name: _value(getattr(found, field.name)) for field in fields(kind)})  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Tags: values of a model or a version, each by its key."""
+"""Tags: values of a model or a version, by key."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Owner = TypeVar("Owner", bound=Model | Version)
 
 
 def set_tag(owner: Owner, key: str, value: str) -> Owner:
-    """Gives a model or version a tag, or its tag another value; returns it.
+    """Adds a tag to a model or version, or changes its value; returns the model or version.
 
     Raises:
-        InvalidInput: no tag has such a key or value.
+        InvalidInput: the key or the value is not valid.
     """
     check_name("a tag's key", key)
     check_label("a tag's value", value)
@@ -35,7 +35,7 @@ def set_tag(owner: Owner, key: str, value: str) -> Owner:
 
 
 def remove(owner: Model | Version, key: str) -> None:
-    """Removes a tag."""
+    """Removes a tag from a model or version."""
     if key not in owner.tagged:
         raise NotFound("there is no tag of this key")
     del owner.tagged[key]
@@ -48,7 +48,7 @@ def tagged(
     table: type[ModelTag] | type[VersionTag],
     tags: Sequence[str],
 ) -> Select[Any]:
-    """`query`, limited to rows that have all of `tags`: ``KEY`` with any value, ``KEY:VALUE`` with this one.
+    """`query`, limited to rows that have all of `tags`: ``KEY`` with any value, or ``KEY:VALUE`` with this value.
 
     Raises:
         InvalidInput: no tag has such a key or value.

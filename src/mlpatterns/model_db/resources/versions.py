@@ -19,7 +19,7 @@ ORDER = (Version.number,)
 
 
 def listed(model: Model, tags: Sequence[str] = ()) -> Select[Any]:
-    """The versions of a model, or those of them that have all of `tags`."""
+    """The query for the versions of a model that have all of `tags`."""
     query = select(Version).where(Version.model_id == model.model_id)
     return tagged(query, Version.version_id, VersionTag.version_id, VersionTag, tags)
 
@@ -42,11 +42,11 @@ def add(
     experiment_id: str | None = None,
     version_id: str | None = None,
 ) -> Version:
-    """The model's next version, with its artifact.
+    """Adds the model's next version, with its artifact.
 
     Raises:
         NotFound: there is no such experiment.
-        Conflict: it is another model's, or made another version.
+        Conflict: the experiment belongs to another model, or has made another version.
     """
     if experiment_id is not None:
         _check(session, experiments.by_id(session, experiment_id).model_id == model.model_id, experiment_id)
@@ -72,8 +72,8 @@ def _check(session: Session, own: bool, experiment_id: str) -> None:
 
 
 def delete(session: Session, model_name: str, number: int) -> str | None:
-    """Removes a version that no alias names and that serves nowhere; returns the URL of its files, which the caller
-    removes after the commit, or None if another version has the same files."""
+    """Removes a version that no alias names and that serves nowhere. Returns the URL of its files, which the caller
+    must remove after the commit; None if another version has the same files."""
     found = by_number(session, model_name, number)
     if found.aliases:
         raise Conflict(f"{model_name}:{number} is what {', '.join(found.aliases)} names; move the alias first")

@@ -22,19 +22,19 @@ __all__ = ["GoldenImages"]
 class GoldenImages(GoldenRows):
     """The rows of a model's golden set as image files, by their number in four digits: ``"0000"``, ``"0001"``, …
 
-    They take the place of your own photo store. The input is keys, BYTES [n, 1]; the output is files, BYTES [n, 1].
+    They stand in for your photo store. The input is keys, BYTES [n, 1]; the output is files, BYTES [n, 1].
     Put it before a decoder: ``Pipeline(GoldenImages("digits"), ImageDecoder("digits"), OnnxModel("digits"))``.
 
     Args:
         reference: a model whose input is images of one size. Float shades are from 0 to 1, UINT8 shades from 0 to 255.
         side: height and width of the images in pixels, 5000 at most.
-        format: of the files; JPEG is slightly lossy.
+        format: the format of the files; JPEG is slightly lossy.
 
     Raises:
         CompositionError: at construction or at start: `side` or `format` is not allowed, or the model takes no images.
         MissingExtra: at start: Pillow is not installed.
         UnknownName, ModelFileError: at start: there is no such model, or it has no golden set and no sample.
-        NotFound: there is no image of that key.
+        NotFound: in `predict`: there is no image with that key.
     """
 
     what = "image"

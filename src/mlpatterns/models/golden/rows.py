@@ -22,15 +22,15 @@ class GoldenRows(LeafPredictor):
 
     If the model has no golden set, they are the rows of its sample.
 
-    The input is keys, BYTES [n, 1]; the output is the inputs of the model. Put it before the model:
+    The input is keys, BYTES [n, 1]; the outputs are the inputs of the model. Put it before the model:
     ``Pipeline(GoldenRows("iris_sklearn_svc"), OnnxModel("iris_sklearn_svc"))``.
 
     Args:
-        reference: of the model.
+        reference: the reference of the model.
 
     Raises:
         UnknownName, ModelFileError: at start: there is no such model, or it has no golden set and no sample.
-        NotFound: there is no row of that key.
+        NotFound: in `predict`: there is no row with that key.
     """
 
     what = "row"  # what a key stands for, in error texts
@@ -57,7 +57,13 @@ class GoldenRows(LeafPredictor):
     def make_outputs(
         self, rows: Mapping[str, Array], specs: tuple[TensorSpec, ...], identity: str
     ) -> tuple[Mapping[str, Array], tuple[TensorSpec, ...], str]:
-        """The outputs in the order of the keys, their specs and their identity, made from the model's input rows."""
+        """The outputs in the order of the keys, their specs and their identity.
+
+        Args:
+            rows: the rows of the golden set, by input of the model.
+            specs: the inputs of the model.
+            identity: the digest of the golden set, or of the metadata with the sample.
+        """
         return rows, specs, identity
 
     async def stop(self) -> None:

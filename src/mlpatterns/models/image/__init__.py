@@ -1,1 +1,1 @@
-"""Decodes image files to the pixels that a model takes."""
+"""Decodes image files to the pixels that a model expects."""

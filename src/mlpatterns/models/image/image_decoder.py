@@ -1,4 +1,4 @@
-"""ImageDecoder: decodes image files to the pixels that a model takes."""
+"""ImageDecoder: decodes image files to the pixels that a model expects."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from mlpatterns.user_errors import CompositionError, MissingExtra
 __all__ = ["ImageDecoder"]
 
 CODE = "decoded 1"  # change it when the decoding below or in pixels.py changes, so that no cache mixes old and new rows
-SMALL_BYTES, SMALL_PIXELS = 4096, 64 * 64  # most of a whole request that is decoded on the event loop
+SMALL_BYTES, SMALL_PIXELS = 4096, 64 * 64  # limits for a request that is decoded on the event loop
 PACKED = (b"zTXt", b"iTXt", b"iCCP")  # PNG chunks that are decompressed before the pixels, and may grow a thousandfold
-LARGE_PIXELS, LARGE_AT_ONCE = 4_000_000, 2  # larger images are decoded two at a time, for their memory
+LARGE_PIXELS, LARGE_AT_ONCE = 4_000_000, 2  # two requests with larger images are decoded at a time, to limit memory
 
 # A handwritten 0 of 8x8 pixels: the first image of scikit-learn's digits, as a PNG.
 SAMPLE = base64.b64decode(
@@ -59,17 +59,18 @@ class ImageDecoder(LeafPredictor):
         mean, std: float pixels become (pixel - mean) / std; a number, or one for each channel.
         background: the colour behind transparent pixels.
         resample: Pillow's name of the resampling filter.
-        max_bytes: of one file.
-        max_pixels: of one image; checked before decoding. An image of 25 million pixels needs up to 0.5 GB of memory.
-        max_batch_size: images that one request may have.
+        max_bytes: the maximum size of one file in bytes.
+        max_pixels: the maximum number of pixels of one image; checked before decoding. An image of 25 million pixels
+            needs up to 0.5 GB of memory.
+        max_batch_size: the maximum number of images in one request.
         sample: an image file for the documentation; by default a handwritten digit of 8x8 pixels.
 
     Raises:
         CompositionError: at construction or at start: the model takes no images.
         MissingExtra: at start: Pillow is not installed.
         UnknownName, ModelFileError: at start: there is no such model.
-        TooLarge: a file or an image is too large; the text says which.
-        InvalidInput: a file is no image, is damaged or is cut off; the text says which.
+        TooLarge: in `predict`: a file or an image is too large; the error text names it.
+        InvalidInput: in `predict`: a file is not an image, is damaged or is cut off; the error text names it.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class ImageDecoder(LeafPredictor):
         return [(opened(data, which, self.limits), which) for data, which in files]
 
     def _rows(self, images: list[Opened], deadline: float | None) -> Array:
-        """The rows of the model's input. Each image is released when its row is made, to save memory."""
+        """The rows of the model's input. To save memory, each image is released when its row is made."""
         layout = self._layout
         rows = np.empty((len(images), *layout.shape), layout.dtype)
         for place in range(len(images)):
@@ -195,18 +196,18 @@ class ImageDecoder(LeafPredictor):
             )
 
     def _digest(self, spec: TensorSpec, pillow: str) -> str:
-        """SHA-256 of all that decides the pixels; not of the limits, which only decide whether a file is accepted."""
+        """SHA-256 of everything that decides the pixels, without the limits, which only decide what is accepted."""
         decides = (CODE, pillow, spec, self.size, self.mean.tolist(), self.std.tolist(), self.background, self.resample)
         return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
 
 
 def _are_small(files: Sequence[bytes]) -> bool:
-    """Whether opening the files is so short that it needs no thread."""
+    """Whether the files can be opened so fast that no thread is needed."""
     return sum(map(len, files)) <= SMALL_BYTES and not any(part in data for data in files for part in PACKED)
 
 
 def _described(files: ModelFiles, settings: Settings) -> ModelMetadata:
-    """The metadata of the model, or a description from its graph if it has none."""
+    """The metadata of the model, or metadata from its graph if it has none."""
     if files.metadata is not None:
         return files.metadata
     return describe(open_session(files, files.model.name, SessionConfig().within(settings), settings.workers))

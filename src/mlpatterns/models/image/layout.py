@@ -17,10 +17,10 @@ CHANNELS = (1, 3)  # grey; red, green and blue
 
 
 class Layout(Struct, frozen=True):
-    """The shape and the datatype in which a model takes one image.
+    """The shape and the datatype in which a model expects one image.
 
     Attributes:
-        shape: of one row as the model takes it; 64 numbers may be an image of 8x8.
+        shape: the shape of one row of the model's input; 64 numbers may be an image of 8x8.
         channels_first: the axis of channels comes before height and width.
     """
 
@@ -32,7 +32,7 @@ class Layout(Struct, frozen=True):
     dtype: np.dtype[Any]
 
     def arranged(self, image: Array) -> Array:
-        """An image [height, width] or [height, width, channels] with the axes of a row."""
+        """An image [height, width] or [height, width, channels], in the shape of a row."""
         return (image.transpose(2, 0, 1) if self.channels_first and image.ndim == 3 else image).reshape(self.shape)
 
     def shades(self, row: Array) -> Array:
@@ -47,10 +47,10 @@ def layout_of(spec: TensorSpec, size: tuple[int, int] | None = None) -> Layout:
     """The layout of the images in a tensor of [n, side * side], [n, h, w], [n, c, h, w] or [n, h, w, c].
 
     Args:
-        size: height and width, where the tensor leaves them variable or a flat row is no square image.
+        size: height and width, if they are variable in the tensor, or if a flat row is not a square image.
 
     Raises:
-        CompositionError: the tensor does not hold images, or not images of that size.
+        CompositionError: the tensor does not contain images, or not images of that size.
     """
     dtype, sizes = DTYPES[spec.datatype], spec.shape[1:]
     if dtype.kind != "f" and dtype != np.uint8:

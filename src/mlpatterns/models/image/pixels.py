@@ -32,10 +32,10 @@ __all__ = [
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 KINDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"  # for error texts
-MOST_PIXELS = 89_478_485  # above this, Pillow itself warns of a decompression bomb, in all threads of the process
-MOST_SIDE = 5000  # pixels of the side of an image that `image_file` makes
+MOST_PIXELS = 89_478_485  # above this number, Pillow itself warns of a decompression bomb
+MOST_SIDE = 5000  # the maximum side of an image of GoldenImages, in pixels
 MODES = {1: "L", 3: "RGB"}  # Pillow's mode by number of channels
-BASE64 = (b"iVBOR", b"/9j/", b"UklGR", b"R0lGOD", b"Qk")  # how each of FORMATS begins in base64
+BASE64 = (b"iVBOR", b"/9j/", b"UklGR", b"R0lGOD", b"Qk")  # the first bytes of each of FORMATS in base64
 ORIENTATION = 0x0112  # the tag in EXIF (CIPA DC-008, 4.6.5)
 
 Background = Literal["black", "white"]
@@ -43,15 +43,15 @@ Resample = Literal["box", "bilinear", "bicubic", "lanczos"]
 
 
 class ImageLimits(Struct, frozen=True):
-    """The limits of one image: bytes of the file, and pixels."""
+    """The limits of one image: bytes of the file, and number of pixels."""
 
     bytes: int
     pixels: int
 
 
 def prepare() -> str:
-    """Imports the readers of all FORMATS, so that no request waits for the import. Silences Pillow's warnings about
-    unusual files: otherwise a client could fill the log with them. Returns Pillow's version.
+    """Imports Pillow's readers for all FORMATS, so that no request waits for the import. Also silences Pillow's
+    warnings about unusual files: otherwise a client could fill the log with them. Returns Pillow's version.
     """
     import PIL
     from PIL import Image, WebPImagePlugin  # noqa: F401 - Pillow loads the others itself
@@ -65,12 +65,12 @@ def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
     """Opens an image file: reads its header and checks it against `limits`. No pixel is decoded yet.
 
     Args:
-        data: the file, or its base64: JSON of the Open Inference Protocol has strings, but no bytes.
+        data: the file, or its base64, because the JSON of the Open Inference Protocol has strings, but no bytes.
         which: the name of the image in error texts.
 
     Raises:
         TooLarge: the file or the image is too large.
-        InvalidInput: it is no image of FORMATS, or its header is damaged.
+        InvalidInput: the file is not an image of FORMATS, or its header is damaged.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -116,6 +116,7 @@ def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
 
     Args:
         shades: [height, width] of grey, or [height, width, 3].
+        format: Pillow's name of the file format.
 
     Raises:
         MissingExtra: Pillow is not installed.
@@ -131,12 +132,13 @@ def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
 
 
 def _sums_are_right(png: memoryview) -> bool:
-    """Whether the checksums of the critical PNG chunks, which hold the pixels, are right. Others are not checked."""
+    """Whether the checksums of the critical PNG chunks, which contain the pixels, are correct. Other checksums are not
+    checked."""
     at = 8
     while bytes(png[at + 4 : at + 8]) != b"IEND":
         body = at + 8 + int.from_bytes(png[at : at + 4])
         if body + 4 > len(png):
-            return False  # it is cut off
+            return False  # the file is cut off
         needed = png[at + 4] < ord("a")
         if needed and zlib.crc32(png[at + 4 : body]) != int.from_bytes(png[body : body + 4]):
             return False
@@ -150,7 +152,7 @@ def _sums_are_right(png: memoryview) -> bool:
 def _plain(image: Any) -> Any:
     """The image in a mode whose pixels can be averaged: RGBA if it has transparency, else grey or RGB.
 
-    Pillow weighs colours by their opacity when it resizes RGBA, so invisible colours do not mix into visible ones.
+    Pillow weights colours by their opacity when it resizes RGBA, so invisible colours do not mix into visible ones.
     """
     if image.mode.startswith("I"):  # grey of 16 bits, whose pixels cannot be averaged in this mode
         from PIL import Image

@@ -1,1 +1,1 @@
-"""An ONNX file as a predictor: opens it, describes it, compares its scores with its label output, runs it."""
+"""An ONNX file as a predictor: opens it, makes its metadata, compares its scores with its label output, runs it."""

@@ -1,8 +1,8 @@
-"""Checks whether a classifier's scores agree with its own label output. If they do not, only the label is right.
+"""Checks whether a classifier's scores agree with its own label output. If they do not, only the label is correct.
 
 The converter of a two-class SVC without probabilities writes its scores in the wrong order. If there is one score for
-two classes, the graph does not hold its threshold. Both are found by running the model on random rows around the
-sample, drawn with a fixed seed.
+two classes, the graph does not contain the threshold. To find both, the model is run on random rows around the sample,
+drawn with a fixed seed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class OwnAnswers(Struct, frozen=True):
     Attributes:
         output: the name of its label output.
         labels: the label of each row, as text.
-        scores: of each row, [rows, classes], or [rows] if there is one score for each row.
+        scores: the scores of each row, [rows, classes], or [rows] if there is one score for each row.
         classes: the names of the labels, in the order of the scores.
     """
 
@@ -57,8 +57,8 @@ class OwnAnswers(Struct, frozen=True):
 
     @property
     def threshold(self) -> float | None:
-        """The threshold of one score for two classes; above it, the label is the second class. It is 0.5 if all scores
-        are between 0 and 1, else 0; None if the labels do not agree with it."""
+        """The threshold of one score for two classes: above it, the label is the second class. It is 0.5 if all scores
+        are between 0 and 1, else 0. It is None if the labels do not agree with it, or are not of both classes."""
         scores = self.scores.reshape(len(self.labels), -1)
         if scores.shape[1] != 1 or len(self.classes) != 2 or len({*self.labels}) != 2:
             return None
@@ -68,7 +68,8 @@ class OwnAnswers(Struct, frozen=True):
 
 
 def own_answers(trial: SessionTrial, metadata: ModelMetadata, classes: Classes) -> OwnAnswers | None:
-    """The answers of the model to rows around its sample; None if it has no sample, or no label beside its scores."""
+    """The answers of the model to rows around its sample; None if it has no sample, or no label output beside its
+    scores."""
     if metadata.sample is None:
         return None
     outputs = trial.run(_rows(metadata), bounded=True) or trial.run(metadata.sample, bounded=True) or {}

@@ -1,4 +1,4 @@
-"""Adds to the metadata what a user says of a model's columns: their names, and which of them may miss values."""
+"""Adds the user's description of a model's columns to its metadata: their names, and which of them may miss values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def with_columns(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetada
     """`metadata` with these column names for its one input.
 
     Raises:
-        SettingsError: the model has several inputs or no columns, or another number of columns.
+        SettingsError: the model has several required inputs, no columns, or another number of columns.
     """
     if not columns:
         return metadata
@@ -40,7 +40,7 @@ def with_columns(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetada
 
 
 def with_missing(metadata: ModelMetadata, missing: Sequence[str] | Literal["all"]) -> ModelMetadata:
-    """`metadata` that allows missing values in these columns or inputs; "all" means in every input of floats.
+    """`metadata` that allows missing values in these columns or inputs; "all" means every float input.
 
     Raises:
         SettingsError: there is no such column or input, or its datatype has no NaN.

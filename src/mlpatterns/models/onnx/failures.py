@@ -1,4 +1,4 @@
-"""Translates an error of ONNX Runtime to the error for the client: wrong inputs, deadline exceeded, or failed model."""
+"""Converts an error of ONNX Runtime to the error for the client: invalid input, exceeded deadline, or failed model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["prediction_error"]
 
 log = logging.getLogger("mlpatterns")
 
-# Words of ONNX Runtime's errors about sizes that do not match. Its errors name the node that ran, not the input.
+# Words in ONNX Runtime's errors about sizes that do not match. These errors name the node that ran, not the input.
 SIZES = re.compile(r"mismatch|broadcast|shape|dimension|\baxis\b|\baxes\b|channels|\brank\b|\bdims\b", re.IGNORECASE)
 MEMORY = re.compile(r"alloc", re.IGNORECASE)
 
@@ -22,11 +22,11 @@ MEMORY = re.compile(r"alloc", re.IGNORECASE)
 def prediction_error(
     error: BaseException, inputs: Mapping[str, Array], metadata: ModelMetadata | None
 ) -> PredictionError:
-    """The error for the client. ONNX Runtime's text holds names of nodes and paths, so it is only logged.
+    """The error for the client. ONNX Runtime's error text contains names of nodes and paths, so it is only logged.
 
     Args:
         inputs: the inputs of the request.
-        metadata: of the model; None while it starts.
+        metadata: the metadata of the model; None while the model starts.
     """
     kind = type(error).__name__
     if kind == "InvalidArgument" or isinstance(error, ValueError):
@@ -42,7 +42,7 @@ def prediction_error(
 
 
 def _other_sizes(inputs: Mapping[str, Array], metadata: ModelMetadata | None) -> str:
-    """The inputs whose sizes, without the batch axis, differ from the sample that the model has run; empty if none."""
+    """Names the inputs whose sizes, without the batch axis, differ from those of the sample; empty if none differs."""
     if metadata is None or metadata.sample is None:
         return ""
     odd = [

@@ -1,4 +1,4 @@
-"""Describes an ONNX model from its graph, and checks metadata from another source against the graph."""
+"""Makes metadata from the graph of an ONNX model, and checks metadata from another source against the graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlpatterns.user_errors import ModelFileError
 __all__ = ["PLATFORM", "describe", "fitting"]
 
 PLATFORM = "onnxruntime_onnx"
-MOST_OPTIONAL, MOST_ELEMENTS = 16, 1024  # of inputs with a default value: larger ones are the weights of a model
+MOST_OPTIONAL, MOST_ELEMENTS = 16, 1024  # limits of inputs with a default value: beyond them, they are model weights
 USUAL_RANK = 2  # assumed for an input that may have any rank: [rows, columns]
 TYPES = {
     "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
@@ -25,13 +25,13 @@ TYPES = {
 
 
 def describe(session: Any, unranked: Collection[str] = ()) -> ModelMetadata:
-    """The metadata of a file without metadata, from its graph: symbolic sizes are variable; no labels and no sample.
+    """The metadata of a model file without metadata, from its graph, without labels and sample. Symbolic sizes are -1.
 
     Args:
         unranked: the inputs and outputs that declare no shape.
 
     Raises:
-        ModelFileError: an input or output is no tensor of a supported type.
+        ModelFileError: an input or output is not a tensor of a supported type.
     """
     inputs = [_spec(node, USUAL_RANK if node.name in unranked else 0) for node in session.get_inputs()]
     inputs += _optional(session)
@@ -46,7 +46,7 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
         name: where the metadata was read from, for error texts.
 
     Raises:
-        ModelFileError: an input or output does not match, or the primary output is no output of the graph.
+        ModelFileError: an input or output does not match, or the primary output is not an output of the graph.
     """
     graph = describe(session)
     said_inputs = {spec.name for spec in metadata.inputs}
@@ -62,7 +62,7 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
 
 
 def _optional(session: Any) -> list[TensorSpec]:
-    """The inputs that have a default value. None if they look like weights, which some exporters list as inputs."""
+    """The inputs that have a default value; none of them if they look like weights, which some exporters list too."""
     nodes = session.get_overridable_initializers()
     sizes = [prod(size for size in node.shape or () if isinstance(size, int)) for node in nodes]
     if len(nodes) > MOST_OPTIONAL or max(sizes, default=0) > MOST_ELEMENTS:
@@ -86,6 +86,6 @@ def _spec(node: Any, free: int = 0) -> TensorSpec:
 
 
 def _primary(outputs: Sequence[TensorSpec]) -> str:
-    """The first output of floats with more than one axis, else the first output: scores rather than a class number."""
+    """The first float output with more than one axis, else the first output. This prefers scores to a class number."""
     scores = [spec.name for spec in outputs if spec.datatype.startswith("FP") and len(spec.shape) > 1]
     return (scores or [spec.name for spec in outputs])[0]

@@ -1,4 +1,4 @@
-"""Decides the class names of a model: those of its user, those in its metadata, or those in its graph."""
+"""Decides which class names a model has: those from the user, those in its metadata, or those in its graph."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def with_labels(
     If the scores are not in the order of the classes, the model's own label output becomes the primary output.
 
     Args:
-        labels: from the user; may be empty.
-        threshold: from the user.
+        labels: the labels that the user gave; may be empty.
+        threshold: the threshold that the user gave.
         own: the classes in the graph.
-        answers: the answers of the model to some rows, if it has a label output beside its scores.
+        answers: the answers of the model to rows around its sample, if it has a label output beside its scores.
 
     Raises:
         SettingsError: the labels or the threshold of the user do not fit the model.
@@ -65,7 +65,7 @@ def with_labels(
 
 
 def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = "FP32") -> None:
-    """Checks that `count` labels can name the scores of an output. Its sizes may be variable; () is an unknown shape.
+    """Checks that `count` labels can name the scores of an output. Its sizes may be variable; the shape () is unknown.
 
     One score can have two names (`tensors.best_labels`).
 
@@ -79,7 +79,7 @@ def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = 
 
 
 def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswers) -> ModelMetadata:
-    """`metadata` with the label output as primary output. Texts are labels; 0, 1, 2 … are indices of the labels."""
+    """`metadata` with the label output as primary output. Texts are labels; 0, 1, 2 … are indices of labels."""
     log.warning("%s has its scores in another order than its classes %s: it answers with %r, its own label",
                 metadata.name, ", ".join(answers.classes), answers.output)  # fmt: skip
     by_label = replace(metadata, primary_output=answers.output)
@@ -91,7 +91,11 @@ def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswer
 def _undecided(
     metadata: ModelMetadata, output: TensorSpec, labels: tuple[str, ...], found: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The labels when one score has no threshold: labels of the user raise, labels in the metadata stay."""
+    """The labels if one score has no threshold: the labels in the metadata, else none.
+
+    Raises:
+        SettingsError: the user gave labels.
+    """
     how = "say with --threshold above which it is the second: 0.5 for a probability, 0 for a decision function"
     if labels:
         raise SettingsError(f"the model's {output.name!r} has one score for the labels {', '.join(labels)}; {how}")
@@ -107,7 +111,7 @@ def _primary(metadata: ModelMetadata) -> TensorSpec:
 
 
 def _can_name(count: int, output: TensorSpec) -> bool:
-    """Whether an output can distinguish `count` names: by its scores, by an index, or because it is a text."""
+    """Whether an output can select one of `count` names: by its scores, by an index, or because it is a text."""
     if output.datatype == "BYTES" or _is_place(output):
         return output.shape[1:] in ((), (1,))
     if len(output.shape) == 2 and output.shape[1] in (-1, count):
@@ -116,12 +120,12 @@ def _can_name(count: int, output: TensorSpec) -> bool:
 
 
 def _is_place(output: TensorSpec) -> bool:
-    """Whether an output has one integer for each row, as of an ArgMax."""
+    """Whether an output has one integer for each row, such as the output of an ArgMax."""
     return is_label(DTYPES[output.datatype].kind, output.shape) and output.datatype != "BYTES"
 
 
 def numbers(count: int) -> tuple[str, ...]:
-    """The names of classes without names: their indices."""
+    """The names of unnamed classes: their indices."""
     return tuple(map(str, range(count)))
 
 

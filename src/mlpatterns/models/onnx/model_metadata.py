@@ -1,4 +1,4 @@
-"""Makes the metadata of an ONNX model from a file beside it, its embedded metadata, its graph, and its user."""
+"""Makes the metadata of an ONNX model from the file beside it, its embedded metadata, its graph and its user."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["MetadataOverrides", "checked_overrides", "model_metadata"]
 
 
 class MetadataOverrides(Struct, frozen=True):
-    """What the user says of a model: it is applied on top of the metadata from its files; see `OnnxModel`."""
+    """The user's description of a model, which overrides the metadata from its files; see `OnnxModel`."""
 
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
@@ -66,15 +66,15 @@ def checked_overrides(
 def model_metadata(files: ModelFiles, session: Any, overrides: MetadataOverrides, name: str) -> ModelMetadata:
     """The metadata of an opened model. This runs the model and blocks: call it in a thread.
 
-    A registered model has the metadata that was registered with it. A file has the metadata in the file beside it,
-    which may be written by hand; else the metadata that its exporter embedded; else a description from its graph.
+    A registered model has the metadata that was registered with it. A model file has the metadata in the file beside
+    it, which may be written by hand; else the metadata that its exporter embedded; else metadata from its graph.
 
     Args:
-        overrides: what the user says of the model; it is applied on top of that metadata.
+        overrides: the user's description of the model, which overrides that metadata.
         name: the name under which the model is served.
 
     Raises:
-        SettingsError: what the user says does not fit the model.
+        SettingsError: `overrides` do not fit the model.
         ModelFileError: the metadata beside the model or in it does not fit the model.
     """
     if files.metadata is not None and files.folder is not None and overrides == NOTHING:
@@ -97,8 +97,8 @@ def model_metadata(files: ModelFiles, session: Any, overrides: MetadataOverrides
 def _answers(
     trial: SessionTrial, metadata: ModelMetadata, overrides: MetadataOverrides, classes: Classes | None
 ) -> OwnAnswers | None:
-    """The model's own answers to rows around its sample. If its graph holds no classes, an output is taken for a label
-    only if it is the index of the lowest score, as of a k-means; any other number may mean anything."""
+    """The model's own answers to rows around its sample. If its graph contains no classes, an output counts as a label
+    only if it is the index of the lowest score, as in k-means. The meaning of any other number is unknown."""
     if classes is not None:
         return own_answers(trial, metadata, classes)
     names = numbers(len(overrides.labels or metadata.labels))
@@ -117,7 +117,7 @@ def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadat
 
 
 def _with_widths(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
-    """`metadata` with the number of columns of inputs that leave it open, found from the constants of the graph."""
+    """`metadata` in which variable numbers of columns are replaced by those found from the constants of the graph."""
     if all(len(spec.shape) != 2 or spec.shape[1] != -1 or spec.fields for spec in metadata.inputs):
         return metadata
     found = widths(content)
@@ -128,8 +128,8 @@ def _with_widths(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
 
 
 def _by_rows(metadata: ModelMetadata, trial: SessionTrial) -> ModelMetadata:
-    """`metadata` with a variable first axis for each output that has one row for each input row when the model runs,
-    whatever the graph declares."""
+    """`metadata` with a variable first axis for each output that has one row for each input row when the model runs.
+    The graph may declare another first axis."""
     required = [spec for spec in metadata.inputs if not spec.optional]
     fixed = [spec for spec in metadata.outputs if spec.shape and spec.shape[0] != -1]
     if not fixed or not metadata.sample or any(spec.shape[:1] != (-1,) for spec in required):
@@ -167,7 +167,7 @@ def _sampled(
 
 
 def _ranked_by(sample: Sample, metadata: ModelMetadata, free: frozenset[str]) -> ModelMetadata:
-    """`metadata` in which inputs of any rank get the rank of the sample's array; a value without a rank counts as 2."""
+    """`metadata` in which inputs of any rank get the rank of their array in the sample; 2 if it is not an array."""
     if not isinstance(sample, Mapping):
         return metadata
     ranks = {name: getattr(value, "ndim", 2) for name, value in sample.items() if name in free}
@@ -176,7 +176,7 @@ def _ranked_by(sample: Sample, metadata: ModelMetadata, free: frozenset[str]) ->
 
 
 def _with_shape(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> TensorSpec:
-    """`spec` with the shape that the output really had, if the graph declares no shape or another one."""
+    """`spec` with the actual shape of the output, if the graph declares no shape or a different one."""
     if value is None or (spec.name not in free and _agree(spec.shape, value.shape)):
         return spec
     return replace(spec, shape=tuple(-1 if axis == 0 or spec.name in free else size
@@ -184,7 +184,7 @@ def _with_shape(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> 
 
 
 def _with_sizes(spec: TensorSpec, value: Array | None) -> TensorSpec:
-    """`spec` with the sizes that the output really had; only its first axis stays variable."""
+    """`spec` with the actual sizes of the output; only its first axis stays variable."""
     return spec if value is None or value.ndim < 2 else replace(spec, shape=(-1, *value.shape[1:]))
 
 

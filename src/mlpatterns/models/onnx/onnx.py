@@ -1,8 +1,8 @@
 """OnnxModel: an ONNX file, from the registry or from disk, as a predictor.
 
 A short call runs on the event loop, because moving it to a thread would take longer than the model itself. A call that
-would block the loop for more than a millisecond runs in a thread. If it is cancelled there, ONNX Runtime is told to
-stop (``RunOptions.terminate``).
+would block the loop for more than a millisecond runs in a thread. If such a call is cancelled,
+``RunOptions.terminate`` makes ONNX Runtime stop it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["OnnxModel"]
 
 log = logging.getLogger("mlpatterns")
 
-LEARN_SECONDS = LOOP_SECONDS / 10  # shorter calls on the loop do not update the estimate
+LEARN_SECONDS = LOOP_SECONDS / 10  # shorter calls on the event loop do not update the estimate
 
 
 class OnnxModel(LeafPredictor):
@@ -48,31 +48,32 @@ class OnnxModel(LeafPredictor):
 
     The column names, class names and sample of a file come from ``model.metadata.json`` beside ``model.onnx``. Without
     that file, they come from the metadata embedded in the model (key ``mlpatterns.metadata``). Without both, the class
-    names come from the graph if it holds them, and a sample is searched for. A ZipMap is removed from the graph.
+    names come from the graph if it has them, and `start` searches for a sample. A ZipMap is removed from the graph.
 
     Args:
         reference: ``name``, ``name@alias``, ``name:3`` or ``file:model.onnx``.
-        providers: ONNX Runtime's execution providers, best first, short (``cuda``) or in full; by default those of
-            the setting `provider`, else the CPU. The first must be available.
+        providers: ONNX Runtime's execution providers, preferred first, as short names (``cuda``) or full names; by
+            default those of the setting `provider`, else the CPU. The first must be available.
         session: options of ONNX Runtime's session by name, and entries of its configuration by key. They override those
             of the setting `session`.
         custom_ops: libraries of operators that the model needs, in addition to those of the setting `custom_ops`.
-        threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers, and one for
-            a model of less than a megabyte.
-        arena: what ONNX Runtime does with the memory of its runs. ``keep``: keeps it for the next run, so a worker
-            stays as large as its largest concurrent batches made it. ``off``: gives large blocks back to the system
-            after each run, which about doubles the time of large batches. By default the setting `arena`.
-        run_on: where a call runs; ``auto`` decides by measured times.
+        threads: the number of ONNX Runtime's own threads; by default the CPUs of this container divided by the number
+            of workers, but one for a model of less than a megabyte.
+        arena: what ONNX Runtime does with the memory of its runs. ``keep``: keeps it for the next run, so the memory
+            of a worker stays as large as its largest concurrent batches needed. ``off``: returns large blocks to the
+            operating system after each run, which about doubles the time of large batches. By default the setting
+            `arena`.
+        run_on: where a call runs: on the event loop or in a thread; ``auto`` decides by measured times.
         name: the name to serve it under; by default the reference's name, or the file's stem.
         labels: class names by index, for a model that has no class names, or only numbers.
         columns: the names of the last axis of the one input, [rows, columns].
-        missing: columns or inputs that accept null, which becomes NaN; "all" for every input of floats.
-        threshold: of one score for two labels: above it, the label is the second.
-        sample: rows that the model can predict: arrays by input, a .csv with the columns, or a .npz with the inputs.
-            The first row becomes the sample in the metadata, and gives the sizes of variable axes.
+        missing: columns or inputs that accept null, which becomes NaN; "all" for every float input.
+        threshold: for a model with one score for two labels: above this score, the label is the second.
+        sample: rows that the model can predict: arrays by input, a .csv file with the columns, or a .npz file with the
+            inputs. The first row becomes the sample in the metadata, and gives the sizes of variable axes.
 
     Raises:
-        SettingsError: at construction or at start: an argument does not fit the others, or the model.
+        SettingsError: at construction or at start: an argument is not valid, or does not fit the model.
     """
 
     def __init__(
@@ -158,14 +159,14 @@ class OnnxModel(LeafPredictor):
     async def _run_in_thread(
         self, names: Sequence[str], inputs: Mapping[str, Array], deadline: float | None
     ) -> tuple[list[Array], float]:
-        """The outputs, and the seconds of the run without the wait for a thread."""
+        """The outputs, and the duration of the run in seconds, without the wait for a thread."""
         from onnxruntime import RunOptions
 
         options = RunOptions()
 
         def work() -> tuple[list[Array], float]:
             if deadline is not None and self._runtime.clock.monotonic() >= deadline:
-                raise DeadlineExceeded  # it waited for a thread too long; do not begin
+                raise DeadlineExceeded  # the call waited for a thread too long
             began = perf_counter()
             return self._run(names, inputs, options), perf_counter() - began
 
@@ -173,15 +174,15 @@ class OnnxModel(LeafPredictor):
         try:
             return await settled(task, lambda: setattr(options, "terminate", True))
         finally:
-            del task  # it holds its error, which holds this frame
+            del task  # the task references its error, and the error references this frame
 
     # ---- starting ----
 
     def _measure(self) -> Cost:
-        """Measures the cost of a call with the sample. A model that refuses its sample counts as slow; it may refuse a
-        generated one."""
+        """Measures the cost of a call with the sample. A model without a sample, or one that refuses its sample, counts
+        as slow."""
         described = self.metadata
-        if described.sample is None:  # no sample was found that the model runs
+        if described.sample is None:
             return Cost()
         sample = described.sample
         rows, bound = batch_size(sample), described.max_batch_size

@@ -1,4 +1,4 @@
-"""Configures ONNX Runtime for a model: providers, session options, libraries of operators."""
+"""Configures ONNX Runtime for a model: providers, session options, custom operator libraries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["SessionConfig", "apply", "provider_names"]
 log = logging.getLogger("mlpatterns")
 
 SUFFIX = "ExecutionProvider"
-QUIET = 4  # log level "fatal" of ONNX Runtime on standard error; the text of its errors is in this project's log
+QUIET = 4  # ONNX Runtime writes only "fatal" messages to standard error; its errors appear in this project's log
 TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 # The prefixes of the keys of a session's configuration (onnxruntime_session_options_config_keys.h).
 FAMILIES = ("session.", "optimization.", "ep.", "mlas.", "memory.")
@@ -31,11 +31,12 @@ class SessionConfig(Struct, frozen=True):
     """The configuration of ONNX Runtime for a model.
 
     Attributes:
-        providers: ONNX Runtime's execution providers, best first, short (``cuda``) or in full; none: the CPU.
+        providers: ONNX Runtime's execution providers, preferred first, as short names (``cuda``) or full names; if
+            empty, the CPU.
         session: options of a session by name, and entries of its configuration by key.
-        custom_ops: libraries of operators.
-        threads: ONNX Runtime's own threads; None: this worker's share of the CPUs.
-        arena: whether the memory of a run is kept; None: the setting `arena` decides.
+        custom_ops: the paths of custom operator libraries.
+        threads: the number of ONNX Runtime's own threads; None means this worker's share of the CPUs.
+        arena: whether the memory of a run is kept; None means that the setting `arena` decides.
 
     Raises:
         SettingsError: `arena` is unknown.
@@ -52,15 +53,18 @@ class SessionConfig(Struct, frozen=True):
             raise SettingsError(f"the arena {self.arena!r} is unknown; give {' or '.join(get_args(Arena))}")
 
     def within(self, settings: Settings) -> SessionConfig:
-        """This configuration, with the settings for everything that it leaves open."""
+        """This configuration, completed with the settings. Its own values override those of the settings."""
         libraries = tuple(dict.fromkeys((*settings.custom_ops, *self.custom_ops)))
         session = {**settings.session, **self.session}
         return SessionConfig(self.providers or settings.provider, session, libraries, self.threads,
                        self.arena or settings.arena)  # fmt: skip
 
     def identity(self, sha256: str) -> str:
-        """The identity of a model with this configuration: from its digest and those of the operator libraries, which
-        both decide its answers.
+        """The identity of a model with this configuration. It is made of the digests of the model and of the operator
+        libraries, because both decide the answers.
+
+        Args:
+            sha256: the digest of the model.
 
         Raises:
             ModelFileError: a library cannot be read.
@@ -72,7 +76,7 @@ class SessionConfig(Struct, frozen=True):
 
 
 def provider_names(asked: Sequence[str]) -> list[str]:
-    """The full names of those requested providers that this installation has.
+    """The full names of the requested providers that this installation has.
 
     Raises:
         SettingsError: a provider is unknown, or the first one is not available.
@@ -96,11 +100,11 @@ def provider_names(asked: Sequence[str]) -> list[str]:
 
 
 def apply(running: SessionConfig, options: Any) -> None:
-    """Sets the arena, the options and the libraries of a configuration in ONNX Runtime's SessionOptions.
+    """Applies the arena, the options and the libraries of a configuration to ONNX Runtime's SessionOptions.
 
     Raises:
         SettingsError: an option is unknown, or does not accept the value.
-        ModelFileError: a library of operators cannot be loaded.
+        ModelFileError: a custom operator library is missing or cannot be loaded.
     """
     if running.arena == "off":
         without_arena(options)
@@ -136,7 +140,7 @@ def _register(options: Any, path: str) -> None:
 
 
 def _library(path: str) -> Path:
-    """The absolute path of a library. The system would search a bare name in its library folders."""
+    """The absolute path of a library. The operating system would search for a bare name in its library folders."""
     library = Path(path)
     if not library.is_file():
         raise NoModelFile(f"there is no library of operators {path}; give the path of its .so, .dylib or .dll")
@@ -194,7 +198,7 @@ _ATTRIBUTES: Mapping[str, Callable[[str], Any]] = {
 
 
 def _choices(take: Callable[[str], Any] | None) -> str:
-    """The end of an error text: which values an option accepts."""
+    """The end of an error text, which lists the values that an option accepts."""
     taken = {_number: "a whole number", _truth: "true or false", _mode: "sequential or parallel",
              _level: "disable, basic, extended or all"}  # fmt: skip
     return f": it takes {taken[take]}" if take in taken else ""

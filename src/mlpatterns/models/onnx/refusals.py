@@ -1,5 +1,5 @@
-"""Explains in one sentence for the user why ONNX Runtime does not load a model. ONNX Runtime's own text holds paths and
-lines of its source, so it goes to the log."""
+"""Explains in one sentence for the user why ONNX Runtime does not load a model. ONNX Runtime's own error text contains
+paths and lines of its source code, so it is only logged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load_error(what: str, files: ModelFiles, error: Exception) -> ModelFileError
 
     Args:
         what: the user's name for the model.
-        error: from ONNX Runtime.
+        error: the error of ONNX Runtime.
     """
     reason = " ".join(str(error).split())
     log.warning("ONNX Runtime does not load %s: %s", what, reason)
@@ -70,7 +70,7 @@ def _runtime() -> str:
 
 
 def _newer(what: str) -> Words:
-    """For a file that is too new: its version and the newest supported one are the groups `file` and `most`."""
+    """For a file that is too new. The group `file` is its version, and `most` is the newest supported version."""
 
     def words(match: re.Match[str]) -> str:
         found: dict[str, Any] = match.groupdict()
@@ -127,7 +127,7 @@ def _invalid(match: re.Match[str]) -> str:
     )
 
 
-# The error texts of ONNX Runtime 1.19 to 1.32.
+# Patterns for the error texts of ONNX Runtime 1.19 to 1.32.
 _REASONS: tuple[tuple[str, Words], ...] = (
     (r"model IR version: (?P<file>\d+), max supported IR version: (?P<most>\d+)", _newer("IR version")),
     (r"Opset (?P<file>\d+) is under development.*for domain (?P<domain>\S+) is till opset (?P<most>\d+)",

@@ -26,10 +26,10 @@ def open_session(files: ModelFiles, what: str, running: SessionConfig, workers: 
 
     Args:
         what: the user's name for the model, for error texts.
-        workers: how many processes share the CPUs.
+        workers: the number of processes that share the CPUs.
 
     Raises:
-        ModelFileError: ONNX Runtime cannot load the model, or a library of its operators.
+        ModelFileError: ONNX Runtime cannot load the model, or a custom operator library.
         SettingsError: the configuration cannot be used on this machine.
     """
     from onnxruntime import InferenceSession
@@ -57,7 +57,7 @@ def _options(files: ModelFiles, running: SessionConfig, workers: int) -> Any:
     options.intra_op_num_threads = running.threads or _threads(files, workers)
     options.inter_op_num_threads = 1
     options.log_severity_level = QUIET
-    # Spinning threads would use the CPU that the event loop needs between two small calls.
+    # Spinning threads would use CPU time that the event loop needs between two small calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     apply(running, options)
     set_default_logger_severity(min(QUIET, options.log_severity_level))
@@ -65,14 +65,15 @@ def _options(files: ModelFiles, running: SessionConfig, workers: int) -> Any:
 
 
 def _give_weights(files: ModelFiles, options: Any) -> Mapping[str, bytes]:
-    """Gives ONNX Runtime the external weights from memory, so that it uses the bytes that were checked. Otherwise it
-    would map the files, and a write into such a file would change the answers of a running model.
+    """Gives ONNX Runtime the external weights from memory, so that it uses the bytes that were checked. Otherwise ONNX
+    Runtime would memory-map the files, and a write to such a file would change the answers of a running model.
 
-    ONNX Runtime still maps some weights: those in a model with a file of 2 GiB or more, those of subgraphs, and all
-    weights in versions whose Python API has no call for this. Such a file may also change between check and load.
+    ONNX Runtime still memory-maps some weights: those in a model with a file of 2 GiB or more, those of subgraphs, and
+    all weights in versions whose Python API has no function for this. Such a file may also change between check and
+    load.
 
     Returns:
-        The weights, which must stay in memory until the session is made.
+        The weights by file name, which must stay in memory until the session is created.
     """
     give = getattr(options, "add_external_initializers_from_files_in_memory", None)
     large = any((files.model.parent / name).stat().st_size >= MOST_IN_MEMORY for name in files.weights)
@@ -84,8 +85,8 @@ def _give_weights(files: ModelFiles, options: Any) -> Mapping[str, bytes]:
 
 
 def _source(files: ModelFiles, options: Any) -> str | bytes:
-    """What ONNX Runtime loads: the bytes that were checked against the digest, without their ZipMaps. It is the path
-    instead if no ZipMap was removed, and the file is not registered or has weights in other files."""
+    """What ONNX Runtime loads: the bytes that were checked against the digest, without their ZipMaps; or the path, if
+    no ZipMap was removed and the model is not registered or has external weights."""
     content = checked_content(files)
     source = cut(content)
     if source is content and (files.weights or files.folder is None):
@@ -96,7 +97,8 @@ def _source(files: ModelFiles, options: Any) -> str | bytes:
 
 
 def _threads(files: ModelFiles, workers: int) -> int:
-    """This worker's share of the CPUs. A small model gets one thread, because waking a second one would cost more."""
+    """The number of threads: this worker's share of the CPUs. It is one for a small model, because waking a second
+    thread would cost more than it saves."""
     every: list[Path] = [files.model, *(files.model.parent / name for name in files.weights)]
     size = sum(file.stat().st_size for file in every)
     return 1 if size < SMALL_BYTES else max(1, cpus() // workers)

@@ -16,7 +16,7 @@ def decoded(inputs: Mapping[str, Array], names: Iterable[str]) -> Mapping[str, A
     """`inputs` with the strings of the inputs in `names` as `str`.
 
     Raises:
-        InvalidInput: an input holds bytes that are not UTF-8.
+        InvalidInput: an input contains bytes that are not UTF-8.
     """
     given = dict(inputs)
     for name in names:

@@ -1,4 +1,4 @@
-"""Finds a sample that a model runs by trying sizes, for a file that does not say how large its axes are."""
+"""Finds a sample that a model accepts by trying sizes, for a model file that does not declare the sizes of its axes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 28, 30, 32, 48, 64, 
 FEW = (1, 3, 2, 4, 8, 16, 28, 32, 64, 128, 224)  # sizes to try when the axes have different sizes
 RANKS = (2, 1, 3, 4, 0)  # for an input that may have any rank, the most usual first
 MOST_ELEMENTS = 4 * 1024 * 1024
-SECONDS = 5.0  # for all tries together
-FATAL = 4  # ONNX Runtime's log level; a size that does not fit is no error here
+SECONDS = 5.0  # time limit for all attempts together
+FATAL = 4  # ONNX Runtime's log level; a size that does not fit is not an error here
 
 Outputs = Mapping[str, Array]
 
@@ -47,14 +47,14 @@ class SessionTrial:
 
     @property
     def over(self) -> bool:
-        """Whether the time for all tries has passed."""
+        """Whether the time for all attempts has passed."""
         return perf_counter() > self._until
 
     def run(self, inputs: Mapping[str, Array], *, bounded: bool = False) -> Outputs | None:
         """The outputs, or None if the model refuses the inputs.
 
         Args:
-            bounded: stop the run when the time for all tries has passed.
+            bounded: whether to stop the run when the time for all attempts has passed, but not before 0.1 s.
         """
         from onnxruntime import RunOptions
 
@@ -78,11 +78,14 @@ class SessionTrial:
 def find_sample(
     metadata: ModelMetadata, trial: SessionTrial, unranked: Sequence[str] = ()
 ) -> tuple[ModelMetadata, Outputs]:
-    """`metadata` with the first sample that the model runs, and its outputs; without a sample if the model runs none.
+    """`metadata` with the first sample that the model accepts, and its outputs; no sample if the model accepts none.
 
     The sample is zeros, or ones if only ones give finite outputs; there is no sample if neither does. Variable axes are
     first tried with equal sizes, from 1 up, then with different sizes. For an input without a shape, several ranks are
-    tried, and it keeps the rank that ran.
+    tried; the metadata then has the rank that the model accepted.
+
+    Args:
+        unranked: the names of the inputs without a shape.
     """
     for inputs in _ranked([spec for spec in metadata.inputs if not spec.optional], unranked):
         for sizes in _sizes(inputs, trial):
@@ -99,7 +102,7 @@ def find_sample(
 
 
 def _shown(name: str, sample: dict[str, Array], outputs: Outputs) -> dict[str, Array] | None:
-    """The sample, or None if its outputs are not finite, because they could not be shown."""
+    """The sample, or None if its outputs are not finite, because JSON cannot express them."""
     if finite(outputs):
         return sample
     log.warning("%s answers zeros and ones with NaN or infinity, so it has no sample; give it rows with --sample", name)
@@ -109,7 +112,7 @@ def _shown(name: str, sample: dict[str, Array], outputs: Outputs) -> dict[str, A
 def _ran(
     inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]], trial: SessionTrial
 ) -> tuple[dict[str, Array], Outputs] | None:
-    """A sample of these sizes that the model runs, and its outputs; ones only if zeros give no finite outputs."""
+    """A sample of these sizes that the model accepts, and its outputs; ones only if zeros give no finite outputs."""
     kept = None
     for fill in (0, 1):
         sample = blank(inputs, sizes, fill)
@@ -144,7 +147,7 @@ def _ranked(inputs: Sequence[TensorSpec], unranked: Sequence[str]) -> Iterator[t
 
 
 def _sizes(inputs: Sequence[TensorSpec], trial: SessionTrial) -> Iterator[Mapping[str, Sequence[int]]]:
-    """The shapes to try: variable axes, without the batch, first all equal, then with different sizes by symbol."""
+    """The shapes to try. Variable axes except the batch axis first get equal sizes, then a different size by symbol."""
     groups = list(dict.fromkeys(key for spec in inputs for key in _keys(spec, trial) if key is not None))
     tries = [dict.fromkeys(groups, size) for size in (SIZES if groups else (1,))]
     if 1 < len(groups) <= 4:
@@ -157,7 +160,7 @@ def _sizes(inputs: Sequence[TensorSpec], trial: SessionTrial) -> Iterator[Mappin
 
 
 def _keys(spec: TensorSpec, trial: SessionTrial) -> list[Any]:
-    """A key for each axis: the symbol of its size, or a unique key; None if the axis is fixed or the batch."""
+    """A key for each axis: the symbol of its size, or a unique key; None if the axis is fixed or the batch axis."""
     symbols = trial.axes.get(spec.name, ())
     keys: list[Any] = []
     for axis, size in enumerate(spec.shape):

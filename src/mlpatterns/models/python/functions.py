@@ -27,7 +27,8 @@ class Functions:
         waits: whether one of them is `async def`.
 
     Raises:
-        CompositionError: one of them is no function, is a generator, or does not accept its arguments.
+        CompositionError: `predict` is missing, or one of them is not a function, is a generator, or does not accept its
+            arguments.
     """
 
     def __init__(self, load: Load | None, predict: Predict | None, name: str) -> None:
@@ -102,7 +103,7 @@ def _signature(function: Any) -> inspect.Signature | None:
 
 
 def _is(test: Callable[[Any], bool], function: Any) -> bool:
-    """Whether `test` is true of the function inside a partial, or of the `__call__` of an object."""
+    """Whether `test` is true for a function, for the function inside a partial, or for an object's `__call__`."""
     while isinstance(function, functools.partial):
         function = function.func
     return test(function) or test(getattr(type(function), "__call__", None))  # noqa: B004 - not whether there is one

@@ -1,4 +1,4 @@
-"""Converts the outputs of Python code to the declared arrays: casts them if nothing is lost, else raises an error."""
+"""Converts the outputs of Python code to the declared arrays: casts them if no information is lost, else raises."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Misfit", "Outputs", "fitted"]
 
 log = logging.getLogger("mlpatterns")
 
-EXACT = 2**53  # float64 holds all whole numbers up to this one exactly
+EXACT = 2**53  # float64 represents all integers up to this one exactly
 OURS = "the fault is the model's, not the request's"
 
 
 class Misfit(Exception):
-    """A value does not fit its declaration; the text says what it is instead."""
+    """A value does not fit its declaration; the error text describes the value."""
 
 
 class Outputs:
     """The declared outputs of a model, `specs`. If one of `inputs` has a batch axis, each output with a batch axis must
-    have one row for each input row."""
+    have as many rows as the first such input."""
 
     def __init__(self, specs: Sequence[TensorSpec], inputs: Sequence[TensorSpec]) -> None:
         self._specs = tuple(specs)
@@ -37,7 +37,7 @@ class Outputs:
         """The declared outputs in `answer`, with the declared datatypes and shapes.
 
         Raises:
-            InternalError: an output is missing or does not fit its declaration; the text names it.
+            InternalError: `answer` is not a mapping, or an output is missing or does not fit its declaration.
         """
         if not isinstance(answer, Mapping):
             raise InternalError(_nameless(answer, self._specs[0].name))
@@ -65,14 +65,14 @@ def fitted(spec: TensorSpec, value: Any) -> Array:
     """`value` as an array of the datatype of `spec`. The shape is not checked. Floats may be rounded, but not overflow.
 
     Raises:
-        Misfit: the cast would lose information, or `value` is no array.
+        Misfit: the cast would lose information, or `value` is not an array.
     """
     array, wanted = _array(value), DTYPES[spec.datatype]
     if array.dtype == wanted and wanted.kind != "O":
         return array
     if spec.datatype == "BYTES":
         return _texts(array)
-    if array.dtype.kind == "O":  # numbers as objects, as from a table with mixed columns
+    if array.dtype.kind == "O":  # for example, numbers from a table with mixed columns
         array = _array(array.tolist())
     if array.dtype.kind not in "biuf":
         raise Misfit(_words_of(array))
@@ -97,7 +97,7 @@ def _array(value: Any) -> Array:
 
 
 def _on_cpu(value: Any) -> Any:
-    """A tensor of torch without gradients, moved to the CPU, in a datatype that numpy has; other values unchanged."""
+    """A torch tensor without gradients, on the CPU, in a datatype that NumPy supports; other values unchanged."""
     if not hasattr(value, "detach"):
         return value
     value = value.detach().cpu()
@@ -118,7 +118,7 @@ def _cast(array: Array, wanted: np.dtype[Any]) -> Array:
 
 
 def _equal(array: Array, cast: Array) -> bool:
-    """Whether the cast kept all numbers, compared in a way that is exact for both datatypes."""
+    """Whether the cast kept all numbers; the comparison is exact for both datatypes."""
     if array.dtype.kind in "iu" and cast.dtype.kind in "iu":
         return bool(((cast == array) & ((cast < 0) == (array < 0))).all())
     exact = array.astype(np.float64)
@@ -172,7 +172,7 @@ def _words(spec: TensorSpec) -> str:
 
 
 def _words_of(array: Array) -> str:
-    """Datatype and shape for an error text, with the datatype names of the Open Inference Protocol where possible."""
+    """Datatype and shape for an error text, with the Open Inference Protocol's name of the datatype if it has one."""
     known = {dtype: name for name, dtype in DTYPES.items()}
     name = "text" if array.dtype.kind in "SUT" else known.get(array.dtype.newbyteorder("="), str(array.dtype))
     return f"{'objects' if array.dtype.kind == 'O' else name} {list(array.shape)}"

@@ -19,7 +19,7 @@ Arrays = Mapping[str, Array]
 
 
 class Place(Protocol):
-    """Where a model's code runs."""
+    """An executor of a model's code."""
 
     async def open(self, runtime: Runtime) -> None: ...
     async def close(self) -> None: ...
@@ -34,7 +34,7 @@ class Place(Protocol):
 
 
 class ErrorInChild(Exception):
-    """An error of the code in a child process, as texts: the sentence for the client, and the child's traceback."""
+    """An error of the model's code in a child process: the text for the client, and the child's traceback as text."""
 
     def __init__(self, client_text: str, trace: str) -> None:
         super().__init__(client_text)
@@ -42,7 +42,7 @@ class ErrorInChild(Exception):
 
 
 class OnLoop:
-    """On the event loop itself."""
+    """Runs `predict` on the event loop itself, and `load` in a thread."""
 
     def __init__(self, functions: Functions, outputs: Outputs) -> None:
         self._functions, self._outputs = functions, outputs
@@ -63,7 +63,7 @@ class OnLoop:
 
 
 class OnThread:
-    """In the runtime's threads; a call that was cancelled while it waited for a thread never begins."""
+    """Runs in the runtime's threads. A call that is cancelled while it waits for a thread never begins."""
 
     def __init__(self, functions: Functions, outputs: Outputs) -> None:
         self._functions, self._outputs = functions, outputs
@@ -81,7 +81,7 @@ class OnThread:
 
         def work() -> dict[str, Array]:
             if deadline is not None and clock.monotonic() >= deadline:
-                raise DeadlineExceeded  # it waited for a thread too long; do not begin
+                raise DeadlineExceeded  # the call waited for a thread too long
             return self._outputs.checked(call_user_code(self._functions.predict, state, inputs, parameters), inputs)
 
         return await self._runtime.offload(work)

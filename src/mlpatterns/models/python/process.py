@@ -1,4 +1,4 @@
-"""Runs the code of a PythonModel that holds the GIL in child processes, each with its own copy of the model."""
+"""Runs code of a PythonModel that holds the GIL in child processes. Each child has its own copy of the model."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = ["OnProcesses"]
 
 log = logging.getLogger("mlpatterns")
 
-RETRY_AFTER = 1.0  # seconds; about what a new child needs to load a small model
+RETRY_AFTER = 1.0  # seconds, about as long as a new child takes to load a small model
 
 
 class ChildFailure(Struct, frozen=True):
-    """An error in a child process, as texts: an exception of user code may be impossible to pickle."""
+    """An error in a child process, as texts, because an exception of user code may not be picklable."""
 
     summary: str
     trace: str
@@ -48,10 +48,10 @@ class ChildFailure(Struct, frozen=True):
 
 
 class OnProcesses:
-    """Child processes that each run one call at a time. If all are busy, further calls wait in order.
+    """Child processes that each run one call at a time. If all are busy, further calls wait in order of arrival.
 
     A running call in a child cannot be stopped, so the child of a cancelled caller stays busy until the call ends. Each
-    child has its own pool, because a process that dies breaks its whole pool.
+    child has its own ProcessPoolExecutor, because a process that dies breaks its pool.
     """
 
     def __init__(self, functions: Functions, outputs: Outputs, processes: int, name: str) -> None:
@@ -98,10 +98,10 @@ class Child:
         self._pool = self._new_pool()
 
     async def ready(self) -> None:
-        """Returns when the child has loaded its model.
+        """Waits until the child has loaded its model.
 
         Raises:
-            ModelFileError: it could not load the model.
+            ModelFileError: the child could not load the model, or died.
         """
         try:
             failure = await self._run(_loaded)
@@ -130,7 +130,7 @@ class Child:
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
             return self._pool.submit(function, *arguments)
-        except BrokenProcessPool:  # it died while it was idle, so no caller gets an error
+        except BrokenProcessPool:  # the child died while it was idle, so the caller need not get an error
             self._renew()
             return self._pool.submit(function, *arguments)
 
@@ -140,16 +140,16 @@ class Child:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # a fork would also copy locks that threads hold
+        context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
         arguments = (*self._model, self._threads)
         pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments)
         with sharing(self._threads):
-            pool.submit(_loaded)  # starts the child now, with this environment; BLAS reads it at import
+            pool.submit(_loaded)  # starts the child now, with this environment, which BLAS reads at import
         return pool
 
 
 def _raised(failure: ChildFailure) -> Exception:
-    """The error that a child reported. If the model's code failed, it carries the child's traceback for the log."""
+    """The exception for the failure that a child reported. If the model's code failed, it has the child's traceback."""
     if failure.code is not None:
         return error_for(failure.code, failure.summary, retry_after=failure.retry_after)
     return ErrorInChild(failure.client_text, failure.trace)
@@ -172,14 +172,14 @@ _child: dict[str, Any] = {}
 
 
 def _begin(functions: Functions, outputs: Outputs, threads: int) -> None:
-    """Loads the model. A failure is stored and reported later, because an error raised here only breaks the pool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    """Loads the model. An error is stored and reported by `_loaded`: if it were raised, it would break the pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share_onnxruntime(threads)
     _child.update(functions=functions, outputs=outputs, failure=None)
     try:
         _child["state"] = functions.load()
-    except BaseException as error:  # if it ended this process, the caller would only learn that the process died
+    except BaseException as error:  # if it ended this process, the parent would not learn the reason
         _child["failure"] = _in_words(error)
 
 
@@ -199,7 +199,7 @@ def _loaded() -> ChildFailure | None:
 def _answer(inputs: dict[str, Array], parameters: dict[str, Any]) -> Any:
     if _child["failure"] is not None:
         return _child["failure"]
-    inputs = {name: read_only(value) for name, value in inputs.items()}  # pickling dropped this flag
+    inputs = {name: read_only(value) for name, value in inputs.items()}  # pickling loses this flag
     try:
         answer = _child["functions"].predict(_child["state"], inputs, parameters)
         return _child["outputs"].checked(answer, inputs)

@@ -1,4 +1,4 @@
-"""PythonModel: any Python code as a predictor: torch, Hugging Face, XGBoost, scikit-learn, a plain function."""
+"""PythonModel: any Python code as a predictor, such as torch, Hugging Face, XGBoost, scikit-learn or a function."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class PythonModel(BasePredictor):
     """A model made of your functions: ``PythonModel(load, predict, …)``, or ``PythonModel(predict=predict, …)``.
 
     `predict` gets the result of `load`, if there is one, and the read-only input arrays by name. It returns the output
-    arrays by name. The first axis of each array is the batch. If `predict` has an argument ``parameters``, it gets the
-    parameters of the request. ``torch.from_numpy`` does not respect that an array is read-only: use ``torch.tensor``
-    for tensors that your code writes to. Outputs are cast to the declared datatypes if nothing is lost; floats may be
-    rounded.
+    arrays by name. The first axis of each array is the batch axis. If `predict` has an argument ``parameters``, it gets
+    the parameters of the request. ``torch.from_numpy`` ignores that an array is read-only: use ``torch.tensor`` for
+    tensors that your code writes to. Outputs are cast to the declared datatypes if no information is lost; floats may
+    be rounded.
 
     Args:
-        load: makes the model, once at start; it runs in a thread, unless it is `async def`.
+        load: makes the model, once at start. It runs in a thread (unless it is `async def`), or in each child process.
         predict: ``predict(state, inputs)``, or ``predict(inputs)`` without `load`.
         inputs, outputs: the specs of the inputs and outputs.
         sample: inputs by name that the model can predict; `/predict/test` uses them.
@@ -46,19 +46,20 @@ class PythonModel(BasePredictor):
         processes: the number of child processes, with ``process``; each loads its own model and runs one call at a
             time. The threads of BLAS, torch and ONNX Runtime are divided so that the children share the CPUs, unless
             the environment sets the number of threads (``OMP_NUM_THREADS``).
-        digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
+        digest: a digest of everything that decides the answers, such as the SHA-256 of the weights. Without it, answers
+            are not cached.
         name: the name to serve it under; by default ``python``.
-        version: of the model in answers and metadata; another version has another identity.
+        version: the version of the model in answers and metadata; another version has another identity.
         primary_output: the output that the simple API returns; by default the first.
-        max_batch_size: rows that one request may have.
-        threshold: if the primary output is one score for two labels: above it, the label is the second.
+        max_batch_size: the maximum number of rows in one request; by default there is no limit.
+        threshold: for a primary output with one score for two labels: above this score, the label is the second.
 
     Raises:
-        CompositionError: at construction: the functions cannot run where `run_on` says, or do not accept their
-            arguments; the sample does not fit `inputs`.
+        CompositionError: at construction: an argument is not valid, the functions cannot run where `run_on` says or do
+            not accept their arguments, or the sample does not fit `inputs`.
         ModelFileError: at start: `load` failed.
         InternalError: `predict` failed, or its result does not fit `outputs`.
-        Unavailable: the child that worked on the request died; a new one takes its place.
+        Unavailable: the child process that worked on the request died; a new one replaces it.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class PythonModel(BasePredictor):
         return InferenceResponse(outputs, self.name, self._described.version, self._identity)
 
     def _failed(self, error: Exception) -> InternalError:
-        """The error for the client; the log gets all details."""
+        """The error for the client; the details are logged."""
         if isinstance(error, ErrorInChild):
             log.error("%r: %s, in a child process\n%s", self.name, error.client_text, error.trace)
             return InternalError(error.client_text, logged=True)
@@ -175,7 +176,7 @@ def _check_texts(name: object, **given: object) -> None:
 
 def _check_labels(name: str, labels: Sequence[str], answer: TensorSpec) -> None:
     if not labels or len(answer.shape) != 2 or not answer.datatype.startswith("FP"):
-        return  # there are no labels, or the output holds no scores of labels
+        return  # no labels, or the output does not have one score for each label
     scores = answer.shape[1]
     if scores > 1 and scores != len(labels):
         raise CompositionError(f"{name!r} has {len(labels)} labels for {scores} scores in {answer.name!r}")
@@ -202,7 +203,7 @@ def _sample(
 
 
 def _place(run_on: str, functions: Functions, outputs: Outputs, processes: int, name: str) -> Place:
-    """The place that `run_on` names.
+    """The executor that `run_on` names.
 
     Raises:
         CompositionError: `run_on` is unknown, or the functions cannot run there.

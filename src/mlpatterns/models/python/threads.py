@@ -1,4 +1,4 @@
-"""Divides the CPUs among the child processes of a PythonModel by numbers of threads, unless the user sets them."""
+"""Divides the CPUs among the child processes of a PythonModel by limiting the threads of each, unless the user does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["share_onnxruntime", "sharing"]
 
-# Read by OpenMP (torch, scikit-learn, LightGBM, XGBoost), the BLAS libraries and numexpr when each is loaded.
+# OpenMP (torch, scikit-learn, LightGBM, XGBoost), the BLAS libraries and numexpr read these variables when loaded.
 VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
@@ -24,8 +24,8 @@ _changing = threading.Lock()
 
 @contextmanager
 def sharing(threads: int) -> Iterator[None]:
-    """Child processes that start inside this context have libraries that use `threads` threads each. A variable that
-    the user has set is not changed. If the user has set OMP_NUM_THREADS, none is set: the libraries follow that one."""
+    """In child processes that start inside this context, each library uses `threads` threads. A variable that the user
+    has set is not changed. If the user has set OMP_NUM_THREADS, no variable is set: the libraries use that one."""
     with _changing:
         said = VARIABLES if "OMP_NUM_THREADS" not in os.environ else ()
         ours = [name for name in said if name not in os.environ]
@@ -38,8 +38,9 @@ def sharing(threads: int) -> Iterator[None]:
 
 
 def share_onnxruntime(threads: int) -> None:
-    """From now on, sessions of ONNX Runtime in this process use `threads` threads if their options do not say. ONNX
-    Runtime reads no environment variable and would use all CPUs. This function does not import ONNX Runtime itself."""
+    """From now on, sessions of ONNX Runtime in this process use `threads` threads unless their options set a number, or
+    the number in OMP_NUM_THREADS. ONNX Runtime itself reads no environment variable and would use all CPUs. This
+    function does not import ONNX Runtime."""
     if "OMP_NUM_THREADS" in os.environ:  # set by the user or by `sharing`
         said = os.environ["OMP_NUM_THREADS"].partition(",")[0]
         threads = int(said) if said.isdigit() and int(said) else threads
@@ -56,7 +57,7 @@ def _bound(module: ModuleType, threads: int) -> None:
 
     def bounded(self: Any, path_or_bytes: Any, sess_options: Any = None, *rest: Any, **more: Any) -> None:
         options = sess_options if sess_options is not None else module.SessionOptions()
-        if options.intra_op_num_threads == 0:  # ONNX Runtime would choose
+        if options.intra_op_num_threads == 0:  # otherwise ONNX Runtime chooses the number
             options.intra_op_num_threads = threads
         begin(self, path_or_bytes, options, *rest, **more)
 
@@ -76,7 +77,7 @@ class _OnImport(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module  # replaced below, because a caller may look up the spec without importing
+            run = spec.loader.exec_module  # wrapped below, because a caller may look up the spec without importing it
 
             def exec_module(module: ModuleType) -> None:
                 sys.meta_path.remove(self)

@@ -1,1 +1,1 @@
-"""RemoteModel: a model on another server of the Open Inference Protocol as a predictor."""
+"""RemoteModel: a predictor that calls a model on another server over the Open Inference Protocol."""

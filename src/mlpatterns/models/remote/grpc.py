@@ -26,8 +26,8 @@ except ImportError as error:
 
 __all__ = ["GrpcTransport"]
 
-# Status codes that gRPC itself sets if there is no server. They count as a server's answer only if they come with
-# metadata.
+# Status codes that the gRPC library sets itself if no server answers. They count as the server's answer only if they
+# come with metadata.
 _WITHOUT_SERVER = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
 FIRST_RETRY, MOST_RETRY = 100, 5000  # milliseconds between attempts to connect again
 
@@ -38,9 +38,9 @@ class GrpcTransport:
     Args:
         url: `grpc://HOST:PORT`, or `grpcs://` for TLS.
         model: the name of the model on that server.
-        name: of the model in error texts.
+        name: the name of the model in error texts.
         connect_timeout: seconds to reach the server.
-        max_bytes: of one answer.
+        max_bytes: the maximum size of one answer in bytes.
     """
 
     def __init__(self, url: str, model: str, name: str, connect_timeout: float, max_bytes: int) -> None:
@@ -94,7 +94,7 @@ class GrpcTransport:
         return answer
 
     def _error_of(self, error: Any) -> PredictionError | Unreached:
-        metadata = dict(iter(error.trailing_metadata() or ()))  # iterate pairs: in grpcio, `keys` gives pairs too
+        metadata = dict(iter(error.trailing_metadata() or ()))  # as pairs, because `keys` of grpcio returns pairs too
         status, text = error.code().name, error.details() or ""
         if status in _WITHOUT_SERVER and not metadata:
             return DeadlineExceeded() if status == "DEADLINE_EXCEEDED" else Unreached(text)
@@ -109,8 +109,8 @@ class GrpcTransport:
 
 
 def _authorities() -> bytes | None:
-    """The certificate authorities that `https://` trusts too, in PEM. None means gRPC's default list: the machine has
-    no list, or the environment sets one for gRPC."""
+    """The certificate authorities that `https://` trusts too, in PEM. None means gRPC's default list: if the machine
+    has no list, or the environment sets one for gRPC."""
     if "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ:
         return None
     trusted = ssl.get_default_verify_paths().cafile

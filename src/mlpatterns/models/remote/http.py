@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["HttpTransport"]
 
 
-KEEP_ALIVE = 4.0  # seconds; shorter than the 5 after which uvicorn closes idle connections
+KEEP_ALIVE = 4.0  # seconds; shorter than the 5 s after which uvicorn closes idle connections
 NO_HEADERS = MappingProxyType[str, str]({})
 ONE_WRITE = 512 * 1024  # bytes; a larger body is sent in pieces, so that the event loop is not blocked
 
 
 class HttpResponse(Struct, frozen=True):
-    """A complete HTTP response; `headers` are by lower-case name."""
+    """A complete HTTP response. The names in `headers` are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,10 +43,10 @@ class HttpTransport:
     """A model over HTTP; see Transport.
 
     Args:
-        url: of the model, as `model_url` makes it.
-        name: of the model in error texts.
+        url: the URL of the model, as `model_url` returns it.
+        name: the name of the model in error texts.
         connect_timeout: seconds to reach the server.
-        max_bytes: of one answer.
+        max_bytes: the maximum size of one answer in bytes.
     """
 
     def __init__(self, url: str, name: str, connect_timeout: float, max_bytes: int) -> None:
@@ -95,11 +95,11 @@ class HttpSession:
 
     Args:
         connect_timeout: seconds to reach the server.
-        max_bytes: of one answer.
+        max_bytes: the maximum size of one answer in bytes.
     """
 
     def __init__(self, connect_timeout: float, max_bytes: int) -> None:
-        import aiohttp  # imported here, because it takes longer than all of mlpatterns
+        import aiohttp  # imported here, because this import takes longer than that of mlpatterns
 
         self.errors = (aiohttp.ClientError, OSError)  # a connect timeout is both a ClientError and a TimeoutError
         self._max_bytes = max_bytes
@@ -121,7 +121,7 @@ class HttpSession:
 
         Raises:
             InternalError: the response is larger than `max_bytes`, or has a content encoding.
-            aiohttp.ClientError, OSError: the server was not reached, or the connection broke (`errors`).
+            aiohttp.ClientError, OSError: the server was not reached, or the connection broke (see `errors`).
         """
         from yarl import URL
 
@@ -152,8 +152,8 @@ class HttpSession:
 
 
 def _in_utf8(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers as text that aiohttp encodes, in UTF-8, to the original bytes. The values have one character for each
-    byte. Values whose bytes are not UTF-8 cannot be sent and are left out."""
+    """The headers as text that aiohttp's UTF-8 encoding turns into the original bytes. The values in `headers` have one
+    character for each byte. Values whose bytes are not UTF-8 cannot be sent and are left out."""
     sent = {}
     for name, value in headers.items():
         with suppress(UnicodeError):

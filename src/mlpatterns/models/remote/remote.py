@@ -24,7 +24,7 @@ __all__ = ["RemoteModel"]
 T = TypeVar("T")
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0  # seconds between attempts to reach a server that is down
-_VALUE = re.compile("[\t -~\x80-\xff]*")  # RFC 9110, 5.5, as one character a byte
+_VALUE = re.compile("[\t -~\x80-\xff]*")  # a header value by RFC 9110, 5.5, with one character for each byte
 DAY = 86_400.0  # seconds: the longest timeout of a call
 _READ_PARAMETERS = ("identity", "status", "degraded", NOTES_PARAMETER)
 
@@ -36,15 +36,16 @@ class RemoteModel(LeafPredictor):
     the server answers, `metadata` raises NotStarted and `predict` raises Unavailable.
 
     Args:
-        url: `http://HOST[:PORT][/PREFIX]`, or a whole `…/v2/models/NAME`; `grpc://HOST:PORT`. With TLS: `https://` and
-            `grpcs://`, with the certificate authorities that this machine trusts or that `SSL_CERT_FILE` names.
-        model: its name on that server; by default the one in `url`, else `name`.
-        name: of this predictor; by default the model's name.
+        url: `http://HOST[:PORT][/PREFIX]`, or the full URL of a model, `…/v2/models/NAME`; or `grpc://HOST:PORT`. With
+            TLS: `https://` and `grpcs://`, with the certificate authorities that this machine trusts or that
+            `SSL_CERT_FILE` names.
+        model: its name on that server; by default the name in `url`, else `name`.
+        name: the name of this predictor; by default the model's name.
         connect_timeout: seconds to reach the server.
         timeout: seconds for one answer, if the request has no deadline.
-        headers: the caller's headers to forward, by default all that the app lets through. Headers with credentials
-            are never forwarded.
-        max_bytes: of one answer.
+        headers: the caller's headers to forward, by default all that the app forwards. Headers with credentials are
+            never forwarded.
+        max_bytes: the maximum size of one answer in bytes.
 
     Attributes:
         noted_under: the path under which the notes of the other server appear; by default the path of this predictor.
@@ -75,8 +76,8 @@ class RemoteModel(LeafPredictor):
         self._asking = False
 
     def identity(self) -> str | None:
-        """The identity that the server gives. None if it gives none. Also None if an answer came from another model,
-        until the server has described that model."""
+        """The identity that the server reports, or None if it reports none. If an answer comes from another model, the
+        identity is None until the server has described that model."""
         return self._identity
 
     # ---- lifecycle -----------------------------------------------------------------------------------------------
@@ -143,11 +144,11 @@ class RemoteModel(LeafPredictor):
     # ---- predict -------------------------------------------------------------------------------------------------
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        """Sends the request to the server. An error of the server keeps the error code that its status stands for.
+        """Sends the request to the server. An error of the server becomes the error with the code of its status.
 
         Raises:
             Unavailable: the server cannot be reached, or has not described its model yet.
-            DeadlineExceeded: the answer did not come in time.
+            DeadlineExceeded: the answer did not arrive in time.
             InternalError: the answer is malformed.
         """
         transport, metadata = self._transport, self._metadata
@@ -159,7 +160,7 @@ class RemoteModel(LeafPredictor):
         if seconds <= 0:
             raise DeadlineExceeded
         headers = self._headers_for(request)
-        # Another server might echo this parameter, and then a client could write its own notes.
+        # Another server might echo this parameter, so that a client could forge notes.
         if NOTES_PARAMETER in request.parameters:
             request = replace(request, parameters={k: v for k, v in request.parameters.items() if k != NOTES_PARAMETER})
         asked = transport.infer(request, metadata, headers, seconds)
@@ -178,7 +179,7 @@ class RemoteModel(LeafPredictor):
         return headers
 
     async def _within(self, seconds: float, transport: Transport, asked: Awaitable[T]) -> T:
-        """Awaits the result for at most `seconds`. A timeout, a lost server and a stopped predictor become a
+        """Awaits the result for at most `seconds`. A timeout, an unreachable server and a stopped predictor raise a
         PredictionError."""
         try:
             async with asyncio.timeout(seconds):
@@ -200,7 +201,7 @@ class RemoteModel(LeafPredictor):
         identity = said.parameters.get("identity")
         identity = identity if isinstance(identity, str) else None
         if self._identity is not None and identity not in (None, self._identity):
-            self._identity = None  # the server has another model now: nothing may be cached under the old identity
+            self._identity = None  # the server has another model now: do not cache its answers under the old identity
             self._ask_again()
         return InferenceResponse(
             said.outputs,

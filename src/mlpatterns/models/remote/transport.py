@@ -14,7 +14,7 @@ from mlpatterns.user_errors import CompositionError
 
 __all__ = ["LONGEST_SENTENCE", "Transport", "Unreached", "grpc_url", "is_grpc", "model_url"]
 
-LONGEST_SENTENCE = 500  # characters of another server's error that are passed on
+LONGEST_SENTENCE = 500  # characters of another server's error text that the client gets
 
 
 class Unreached(Exception):
@@ -28,8 +28,8 @@ class Transport(Protocol):
         """The metadata of the model, and its identity.
 
         Raises:
-            PredictionError: the server returned an error; InternalError: its answer is malformed.
-            Unreached: there is no answer.
+            PredictionError: the server returned an error, or its answer is malformed (InternalError).
+            Unreached: the server did not answer.
         """
         ...
 
@@ -39,12 +39,13 @@ class Transport(Protocol):
         """The answer of the model.
 
         Args:
-            metadata: of the model; it declares the inputs.
-            headers: to send with the request.
+            metadata: the metadata of the model, which declares the inputs.
+            headers: the headers to send with the request.
             seconds: the time limit for the answer.
 
         Raises:
-            PredictionError, Unreached: as `describe`; InvalidInput, if the inputs do not fit the model.
+            PredictionError: as `describe`; InvalidInput if the inputs do not fit the model.
+            Unreached: the server did not answer.
         """
         ...
 
@@ -60,7 +61,7 @@ def is_grpc(url: str) -> bool:
 
 
 def grpc_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
-    """The URL of a gRPC server and the name of the model on it.
+    """The URL of a gRPC server, and the name of the model on it: `model`, else `name`.
 
     Raises:
         CompositionError: `url` is not `grpc://HOST:PORT`, or no model is named.
@@ -75,10 +76,11 @@ def grpc_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
 
 
 def model_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
-    """The URL of a model and its name, from a base URL, or from a whole `…/v2/models/NAME[/versions/V]`.
+    """The URL of a model and its name, from a base URL, or from the full URL `…/v2/models/NAME[/versions/V]`.
 
     Raises:
-        CompositionError: `url` is not a valid URL, holds credentials, or no model is named.
+        CompositionError: `url` is not a valid URL, contains credentials, a query or a fragment, or names another model
+            than `model`; or no model is named.
     """
     parts = _split(url, ("http", "https"), "http://HOST[:PORT][/PREFIX] or grpc://HOST:PORT")
     whole = _MODEL_PATH.fullmatch(parts.path.rstrip("/"))

@@ -1,1 +1,1 @@
-"""The sample of a model: from a user or from a file, and the model's answers to it."""
+"""The sample of a model: reads it from a user or from a file, and runs the model on it."""

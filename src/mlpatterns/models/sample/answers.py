@@ -1,4 +1,4 @@
-"""Runs a model on its sample: checks that it can serve at all, and makes the golden set that its copies must match."""
+"""Runs a model on its sample: checks that the model answers, and makes the golden set that copies of it must match."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["SampleAnswers", "check_finite", "check_sample", "golden_of"]
 
-CLOSE = 1e-4  # tolerance, as a share of the largest answer: another machine may add numbers in another order
+CLOSE = 1e-4  # tolerance, as a share of the largest output: another machine may add numbers in another order
 
 
 class SampleAnswers(Struct, frozen=True):
@@ -29,13 +29,13 @@ class SampleAnswers(Struct, frozen=True):
 
 
 async def check_sample(leaf: Predictor) -> SampleAnswers | None:
-    """The answers of a started model to its sample. None if it refuses a generated sample, which proves nothing.
+    """The answers of a started model to its sample; None if the model refuses a generated sample, which proves nothing.
 
-    A sample of zeros counts as generated. Some models have no answer to zeros (a row divided by its length), so a
-    sample of ones is tried next.
+    A sample of zeros counts as generated. Some models have no finite answer for zeros (for example, a row divided by
+    its length), so a sample of ones is tried next.
 
     Raises:
-        ModelFileError: the model does not answer, or answers with NaN or infinite numbers.
+        ModelFileError: the model does not answer, or its answer has NaN or infinite numbers.
     """
     described = leaf.metadata
     given = described.sample or blank(described.inputs)
@@ -53,10 +53,10 @@ async def check_sample(leaf: Predictor) -> SampleAnswers | None:
 
 
 async def golden_of(leaf: Predictor, rows: Mapping[str, Array] | None) -> tuple[Golden | None, str]:
-    """A golden set of a started model, or None and the reason.
+    """A golden set of a started model and an empty text, or None and the reason why there is none.
 
     Args:
-        rows: inputs by name to choose from; without them, the model's own sample is used.
+        rows: the inputs to choose rows from, by name; if None, the model's own sample is used.
 
     Raises:
         ModelFileError: the model does not answer the rows or the sample, or an answer is not finite.
@@ -84,7 +84,7 @@ def check_finite(outputs: Mapping[str, Array]) -> None:
     """Checks that the answers to a sample are finite.
 
     Raises:
-        ModelFileError: an answer has NaN or infinite numbers.
+        ModelFileError: an output has NaN or infinite numbers.
     """
     for name, value in outputs.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():

@@ -1,4 +1,4 @@
-"""Reads rows for a model from a file: a CSV table, with or without a header line, or arrays by name in NPZ."""
+"""Reads rows for a model from a file: a CSV table, with or without a header line, or an NPZ file of named arrays."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ MOST_ROWS = 100_000  # further lines are not read; a sample needs only a few row
 def read_sample(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     """The rows of a file as inputs of a model, by name, each [rows, …].
 
-    A CSV has one column for each column of the inputs, in their order. If its header line holds all column names, the
-    columns are found by name and other columns are ignored. An empty cell is NaN. An NPZ has one array for each input.
+    A CSV file has one column for each column of the inputs, in the same order. If its header line contains all column
+    names, the columns are found by name and other columns are ignored. An empty cell of a float column is NaN. An NPZ
+    file has one array for each input.
 
     Raises:
         TableError: the file cannot be read, or its columns or arrays do not fit the inputs.
@@ -133,7 +134,7 @@ def _widths(path: Path, inputs: Sequence[TensorSpec], cells: int) -> list[int]:
 
 
 def _names(inputs: Sequence[TensorSpec], widths: Sequence[int]) -> list[str] | None:
-    """The names of all columns: field names, or the name of an input of one column; None if a name is unknown."""
+    """The names of all columns: field names, or the input's name if it has one column; None if a name is unknown."""
     names: list[str] = []
     for spec, width in zip(inputs, widths, strict=True):
         if not spec.fields and width != 1:
@@ -150,7 +151,7 @@ def _places(
         return [line.index(name) for name in names], 1
     headed = any(kind != "BYTES" and not _is_number(cell) for kind, cell in zip(kinds, line, strict=False))
     missing = [name for name in names or () if name not in line]
-    if headed and len(missing) < len(names or ()):  # it has some of the names, so the others are missing by mistake
+    if headed and len(missing) < len(names or ()):  # some names are there, so the others were left out by mistake
         raise TableError(f"the sample {path.name} has no column {missing[0]!r}")
     if len(line) != len(kinds):
         raise TableError(f"the sample {path.name} has {len(line)} columns, and the model takes {len(kinds)}")

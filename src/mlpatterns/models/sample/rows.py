@@ -43,7 +43,7 @@ def sample_rows(sample: Sample, inputs: Sequence[TensorSpec]) -> dict[str, Array
 
 
 def first_row(rows: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """The first row of each input that has a variable first axis; other inputs are kept whole."""
+    """The first row of each input that has a variable first axis, and all rows of the other inputs."""
     free = {spec.name for spec in inputs if spec.shape[:1] == (-1,)}
     return {name: value[:1] if name in free else value for name, value in rows.items()}
 

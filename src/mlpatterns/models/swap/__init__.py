@@ -1,1 +1,1 @@
-"""A model that changes to another version while it serves."""
+"""HotSwap: a predictor that switches to another version of its model while it serves."""

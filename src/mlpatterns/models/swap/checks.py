@@ -1,4 +1,4 @@
-"""What is checked before a version serves: that it keeps the contract with the clients, and what it answers."""
+"""Checks a version before it serves: it must keep the contract with the clients, and answer its golden set."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from mlpatterns.user_errors import CompositionError, ModelFileError
 
 __all__ = ["Contract", "check_answers", "check_contract", "check_golden"]
 
-PARTS = Signature.__struct_fields__  # a swap compares what `registry alias` compares
-DIGITS = 16  # of each digest; nobody gains by forging one, so this tells versions apart
+PARTS = Signature.__struct_fields__  # a swap compares the same parts as the command `registry alias`
+DIGITS = 16  # hexadecimal digits of each digest; that is enough, because nobody gains by forging one
 
 
 class Contract(Struct, frozen=True):
-    """What clients rely on: the inputs, outputs and labels of a version, each as a digest, so that it stays short.
+    """What clients rely on: the inputs, outputs and labels of a version, each as a digest, which is short.
 
     Attributes:
-        version: whose inputs, outputs and labels they are.
-        parts: digests by the name of the part.
+        version: the version that has these inputs, outputs and labels.
+        parts: the digests by the name of the part.
     """
 
     version: str = ""
@@ -46,10 +46,10 @@ class Contract(Struct, frozen=True):
 
 
 def check_contract(before: ModelMetadata | Contract, after: ModelMetadata) -> None:
-    """Checks that clients of one version can use the other.
+    """Checks that clients of the version `before` can use the version `after`.
 
     Raises:
-        ModelFileError: its inputs, outputs or labels differ.
+        ModelFileError: the inputs, outputs or labels differ.
     """
     kept = before if isinstance(before, Contract) else Contract.of(before)
     new = Contract.of(after)
@@ -76,7 +76,7 @@ def _digest(part: Any) -> str:
 
 
 def _without_defaults(spec: Struct) -> dict[str, Any]:
-    """The fields of a tensor that differ from the default, so that a field which is added later changes no digest."""
+    """The fields of a TensorSpec that differ from their defaults, so that a field that is added later keeps digests."""
     fields = {field.name: (getattr(spec, field.name), field.default) for field in msgspec.structs.fields(spec)}
     return {name: value for name, (value, default) in fields.items() if value != default}
 
@@ -89,16 +89,16 @@ async def check_answers(
 ) -> None:
     """Checks that a started version answers its golden set as it did when it was trained.
 
-    The files may be whole, and yet another machine or another version of ONNX Runtime may answer otherwise. A version
+    Even with undamaged files, another machine or another version of ONNX Runtime may answer differently. A version
     without a golden set must answer its sample with finite numbers.
 
     Args:
-        predictor: built of `reference`.
-        required: refuse a version without a golden set.
+        predictor: the started predictor that `make` built of `reference`.
+        required: whether to refuse a version without a golden set.
 
     Raises:
         CompositionError: nothing in `predictor` was built of `reference`.
-        ModelFileError: its answers differ or have NaN, or it has no golden set and `required` is set.
+        ModelFileError: its answers differ or are not finite, or it has no golden set and `required` is True.
     """
     loaded = list(_loaded(predictor, reference))
     if not loaded:
@@ -125,7 +125,7 @@ async def check_golden(leaf: Predictor, golden: GoldenSet) -> None:
     """Checks that a started model answers its golden set.
 
     Raises:
-        ModelFileError: it gives no answer, or another one.
+        ModelFileError: the model does not answer, or its answer differs.
     """
     try:
         answered = await leaf.predict(InferenceRequest(golden.inputs, Context(new_id(), purpose="probe")))

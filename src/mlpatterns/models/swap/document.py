@@ -17,18 +17,18 @@ __all__ = ["ServedRecorder", "SwapDocument"]
 
 log = logging.getLogger("mlpatterns")
 
-PAUSE = 1.0  # seconds until a store that did not answer is asked again
-KEPT = 20  # versions that a rollback can go back through
+PAUSE = 1.0  # seconds until the next attempt to write to a store that did not answer
+KEPT = 20  # number of versions that rollbacks can go back
 
 
 class SwapDocument(Struct, frozen=True):
     """The value of a shared document.
 
     Attributes:
-        pin: the version that must serve, whichever the alias names; None follows the alias.
+        pin: the version that must serve regardless of the alias; None means that the alias decides.
         served: versions in the order in which they began to serve; the last one serves now.
-        follows: the reference that the process followed which wrote the last version.
-        contract: of the last version. It is stored here because the files of that version may be gone.
+        follows: the reference of the process that wrote the last version.
+        contract: the contract of the last version. It is stored here because the files of that version may be gone.
     """
 
     pin: int | None = None
@@ -46,36 +46,36 @@ class SwapDocument(Struct, frozen=True):
         return self if self.pin is not None else self.with_served(version, follows, contract)
 
     def last(self, follows: str) -> int | None:
-        """The version that served last for the reference `follows`, or None.
+        """The version that served last for the reference `follows`, or None if there is none.
 
-        If another reference was followed, the author of the app has chosen a new one, so what served before does not
-        bind it. A document of an earlier mlpatterns does not name its reference, and counts for every one.
+        If the document has another reference, the author of the app has changed the reference, so the versions that
+        served before do not count. A document of an earlier mlpatterns has no reference, and counts for every one.
         """
         return self.served[-1] if self.served and self.follows in ("", follows) else None
 
     def accepts(self, version: int, follows: str) -> bool:
-        """Whether `version` serves in another process already, which has checked it or got a command to serve it."""
+        """Whether `version` already serves in another process, which has checked it or got a command to serve it."""
         return self.served[-1:] == (version,) and (self.pin == version or self.last(follows) == version)
 
     def contract_for(self, version: int, follows: str, serving: Contract | None) -> Contract | None:
-        """The contract that `version` must keep: that of `serving`, or else of the version that served last.
+        """The contract that `version` must keep: `serving`, else the contract of the version that served last.
 
-        None where nothing has served yet, or other processes serve `version` already.
+        It is None if no version has served yet, or if other processes already serve `version`.
         """
         if self.accepts(version, follows):
             return None
         return serving or (None if self.last(follows) is None else self.contract)
 
     def pinned(self, version: int | None) -> SwapDocument:
-        """The document with another pin, or with none."""
+        """The document with another pin; None removes the pin."""
         return replace(self, pin=version)
 
     def before(self, version: int | None) -> int | None:
         """The version that served before the last one, or None.
 
         Args:
-            version: that serves in this process. It may be older than the last one here, or newer if the control store
-                did not take it yet.
+            version: the version that serves in this process. It may be older than the last version in the document, or
+                newer if the control store has not recorded it yet.
         """
         last = self.served[-1] if version in self.served else version
         return next((each for each in reversed(self.served) if each != last), None)
@@ -89,10 +89,10 @@ class SwapDocument(Struct, frozen=True):
 
 
 class ServedRecorder:
-    """Writes into the document which version the alias made serve. It retries while the control store does not answer.
+    """Records in the document which version serves because of the alias. It retries until the control store answers.
 
     Args:
-        follows: the reference that this process follows.
+        follows: the reference of this process.
     """
 
     def __init__(self, name: str, follows: str, shared: Shared[SwapDocument], runtime: Runtime) -> None:
@@ -103,7 +103,7 @@ class ServedRecorder:
         self._newest = served
         try:
             await self._write(served)
-        except PredictionError as error:  # the version serves; only other processes do not know of it yet
+        except PredictionError as error:  # the version serves; only other processes do not know it yet
             log.warning(
                 "%s: version %d serves, but the control store did not record it: %s", self._name, served.version, error
             )
@@ -116,7 +116,7 @@ class ServedRecorder:
             noted = self._newest
             try:
                 await self._write(noted)
-            except PredictionError:  # health says for how long
+            except PredictionError:  # health reports the outage
                 noted = None
 
     async def _write(self, served: LoadedVersion) -> None:

@@ -1,4 +1,4 @@
-"""Finds out again and again which version should serve, and makes it serve: the pinned one, else that of the alias."""
+"""Checks periodically which version should serve, and makes it serve: the pinned version, else that of the alias."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Follower:
         check_every: seconds between two checks.
 
     Attributes:
-        trouble: what is wrong, as text for clients; empty if nothing is.
+        trouble: the current problem, as text for clients; empty if there is none.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Follower:
         self._check_every, self._runtime = check_every, swapper.runtime
         self._loading = VersionLoad(swapper)
         self._recorder = ServedRecorder(swapper.name, self._follows, shared, swapper.runtime)
-        self._commanded = asyncio.Lock()  # held while a command is carried out; no check goes on then
+        self._commanded = asyncio.Lock()  # held while a command runs; checks wait for it
         self._checking = False
         self._changed = ChangeEvent()
         shared.watch(self._document_changed)
@@ -51,18 +51,18 @@ class Follower:
 
     @property
     def busy(self) -> bool:
-        """Whether it checks, loads or carries out a command, or is about to."""
+        """Whether a check, a load or a command is in progress or about to begin."""
         return self._checking or self._loading.task is not None or self._commanded.locked() or self._changed.is_set()
 
     async def begin(self) -> None:
-        """Checks until the version that should serve does, or is refused.
+        """Checks until the version that should serve is serving or refused.
 
         The version that served last, here or in another process, is loaded first. So the new version is compared with
-        its contract, and this process refuses what the running processes refuse.
+        the contract of that version, and this process refuses the same versions as the running processes.
 
         Raises:
-            MlpatternsError: neither the version that should serve nor the last one can. If only the registry or the
-                control store do not answer, `trouble` says so and no error is raised.
+            MlpatternsError: neither the version that should serve nor the last one can serve. If only the registry or
+                the control store does not answer, no error is raised and `trouble` has the reason.
         """
         await self._resume()
         await self._check_at_start()
@@ -80,7 +80,7 @@ class Follower:
                 self._report(str(error))
 
     async def stop(self) -> None:
-        """Cancels the load under way, then stops all versions."""
+        """Cancels the current load, then stops all versions."""
         await self._loading.stop()
         await self.swapper.stop()
 
@@ -88,7 +88,8 @@ class Follower:
         """The version that the alias names now.
 
         Raises:
-            UnknownName, RegistryDown: there is none, or the registry does not answer.
+            UnknownName: there is no such model, alias or version.
+            RegistryDown: the registry does not answer.
         """
         return (await current_version(self._reference, self._runtime)).version
 
@@ -97,14 +98,16 @@ class Follower:
     ) -> None:
         """Loads and checks a version, writes the document that makes all processes serve it, then makes it serve here.
 
-        A command that fails changes nothing anywhere. It cancels the load of another version, also of a command.
+        A command that fails does not change which version serves, in any process. A command cancels the load of another
+        version, also if an earlier command began that load.
 
         Args:
-            force: skip the check of the contract; the version must still answer its golden set.
+            to: changes the document; then `version` is added. `by` becomes the author in its history.
+            force: whether to skip the check of the contract; the version must still answer its golden set.
 
         Raises:
             MlpatternsError: the version cannot serve, the registry or the control store does not answer, or another
-                command came.
+                command replaced this one.
         """
         if force or self._loading.version != version:
             self._loading.cancel()
@@ -120,14 +123,14 @@ class Follower:
                 self._loading.cancel()
                 if loading is not None:
                     self._loading.discard(loading)
-                self.swapper.refusal = refusal  # nobody wants that version any more
+                self.swapper.refusal = refusal  # as before the command, because only the command wanted that version
                 raise
             if loading is not None:
                 self.swapper.flip(serving)
             self._report("")
 
     async def _loaded(self, loading: asyncio.Task[LoadedVersion]) -> LoadedVersion:
-        """The version that the command waits for; raises as `command`."""
+        """Waits for a load and returns its version; raises the same errors as `command`."""
         await asyncio.wait([loading])
         if self._loading.task is not loading or loading.cancelled():
             raise Conflict("another command came in the meantime")
@@ -136,26 +139,26 @@ class Follower:
     # ---- checks ----
 
     async def _resume(self) -> None:
-        """Makes the version serve that served last, if it can be loaded."""
+        """Makes the version that served last serve again, if it can be loaded."""
         try:
             last = self.shared.document.value.last(self._follows)
-        except Unavailable:  # which the first look says
+        except Unavailable:  # the first check reports it
             return
         if last is None:
             return
-        async with self._commanded:  # a command that comes meanwhile ends the load of another version
+        async with self._commanded:  # a command that arrives meanwhile cancels the load of another version
             try:
                 resumed = await self._loaded(self._loading.begin(last, None))
             except MlpatternsError as error:
                 log.warning("%s: version %d, which served last, cannot be loaded: %s", self.swapper.name, last, error)
                 self._loading.cancel()
-                self.swapper.refusal = None  # it may be what should serve
+                self.swapper.refusal = None  # this version may be the one that should serve, so a check may try it
                 return
             self.swapper.flip(resumed)
         await self._recorder.record(resumed)
 
     async def _check_at_start(self) -> None:
-        """One check at the start. If a version serves, a refused one is only trouble, as it is later."""
+        """One check at the start. If a version serves, an error is only reported as trouble, as in later checks."""
         try:
             await self._check()
         except MlpatternsError as error:
@@ -164,8 +167,8 @@ class Follower:
             self._report(str(error))
 
     def _document_changed(self, document: Document[SwapDocument]) -> None:
-        """Called when the document has changed. A version that another process serves is tried at once, even if it was
-        refused here."""
+        """Called when the document has changed. A version that another process serves is tried again at once, even if
+        this process has refused it."""
         self._changed.set()
         refusal = self.swapper.refusal
         if refusal is not None and document.value.accepts(refusal.version, self._follows):
@@ -176,10 +179,10 @@ class Follower:
         await self._changed.or_later(self._runtime.clock, self._check_every, *loading)
 
     async def _check(self) -> None:
-        """One check. If a store does not answer, `trouble` says so, and the version that serves goes on.
+        """One check. If a store does not answer, `trouble` has the reason, and the current version continues to serve.
 
         Raises:
-            MlpatternsError: the version that should serve cannot.
+            MlpatternsError: the version that should serve cannot serve.
         """
         self._checking = True
         try:
@@ -187,22 +190,22 @@ class Follower:
         except (RegistryDown, Unavailable) as error:
             self._report(outage(error, serving=self.swapper.serving is not None), error)
         else:
-            if not self._loading.is_retry:  # or nothing is well before that has succeeded
+            if not self._loading.is_retry:  # a retry must succeed before the trouble ends
                 self._report("" if self.swapper.refusal is None else self.swapper.refusal.sentence)
         finally:
             self._checking = False
 
     async def _update(self) -> None:
-        """Starts the load of the version that should serve, unless it serves already or was refused a moment ago.
+        """Starts the load of the version that should serve, unless it already serves or was refused a moment ago.
 
-        A later check finds the load done, and makes the version serve.
+        A later check makes the version serve when the load is done.
         """
         async with self._commanded:
             self._changed.clear()
         document, swapper = self.shared.document, self.swapper
         wanted = await self._wanted(document.value)
         if wanted is None or self._commanded.locked() or document is not self.shared.document:
-            return  # a command or another process has decided meanwhile
+            return  # a command or another process has changed the document meanwhile
         if swapper.serving is not None and wanted == swapper.serving.version:
             self._loading.cancel()
             swapper.refusal = None
@@ -238,7 +241,7 @@ class Follower:
         return self.shared.document.value.contract_for(version, self._follows, contract)
 
     def _report(self, trouble: str, error: Exception | None = None) -> None:
-        """Reports trouble in health and metrics while it lasts, and in the log when it begins and ends."""
+        """Reports trouble in health and metrics while it lasts, and logs its begin and end."""
         if trouble and trouble != self.trouble:
             log.warning("%s: %s", self.swapper.name, trouble if error is None else error)
         elif self.trouble and not trouble:

@@ -1,10 +1,10 @@
-"""HotSwap: a model that changes to the version its alias names, while it serves.
+"""HotSwap: a predictor that switches to the version that its alias names, while it serves.
 
 While one version serves, the next is fetched, verified, loaded, warmed and compared with its golden set. Then one
-assignment makes it serve, and the version before is stopped when its last request has ended. So a swap makes no request
-fail, and each answer comes from one version, which it names. A version that fails on the way changes nothing: the
-version before goes on, and health, metrics and log say why. A process that starts loads the version that served last,
-here or in another process, and so refuses what the other processes refuse.
+assignment makes it serve, and the previous version is stopped when its last request has ended. So a swap makes no
+request fail, and each answer comes from one version, which the answer names. If the next version fails a step, the
+previous version continues to serve, and health, metrics and log report the reason. A process that starts loads the
+version that served last, here or in another process, so it refuses the same versions as the other processes.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = ["HotSwap", "SwapState", "SwapTo"]
 
 
 class SwapTo(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the command `swap` takes.
+    """The body of the command `swap`.
 
     Attributes:
-        version: to serve from now on.
-        force: serve it even if its inputs, outputs or labels differ, which breaks clients.
+        version: the version to serve from now on.
+        force: whether to serve it even if its inputs, outputs or labels differ, which breaks clients.
     """
 
     version: int
@@ -45,9 +45,11 @@ class SwapState(Struct, frozen=True):
     """Which version serves, and why.
 
     Attributes:
-        version: that serves, or None while none does.
-        identity: of the version that serves.
-        pinned: the version that must serve, whichever the alias names, or None.
+        model: the name of the HotSwap.
+        follows: the reference of the HotSwap.
+        version: the version that serves, or None while no version serves.
+        identity: the identity of the version that serves.
+        pinned: the version that must serve regardless of the alias, or None.
         previous: the version that a rollback would make serve, or None.
         trouble: why the version that should serve does not; empty if it does.
     """
@@ -64,21 +66,22 @@ class SwapState(Struct, frozen=True):
 class HotSwap(BasePredictor):
     """Serves the version that an alias names, and follows it.
 
-    Its commands pin a version, roll back to the one before, and follow the alias again. They are written to the setting
-    `control`, so that all workers and replicas that share it do the same within a second.
+    Its commands pin a version, roll back to the previous version, and follow the alias again. They are written to the
+    control store (setting `control`), so that all workers and replicas that share it do the same within a second.
 
     Args:
-        reference: ``name`` or ``name@alias``; of ``name:3`` version 3 serves until a command says otherwise.
-        make: builds the predictor of one version, from a reference like ``name:3`` that it gives to an OnnxModel; it
-            may put pieces around it that have no operations.
+        reference: ``name`` or ``name@alias``; with ``name:3``, version 3 serves until a command changes it.
+        make: builds the predictor of one version: it must pass the reference that it gets, such as ``name:3``, to an
+            OnnxModel. It may wrap the OnnxModel in pieces that have no operations.
         check_every: seconds between two checks of the registry and of the control store.
-        require_golden: refuse a version that has no golden set.
-        name: what to serve it as; by default the model's name.
+        require_golden: whether to refuse a version that has no golden set.
+        name: the name to serve it under; by default the model's name.
 
     Raises:
-        CompositionError: `reference` is a file, which has no versions.
-        UnknownName, ModelFileError: at start: there is no such model, or it cannot be served, and neither can a version
-            that served before. If only the registry does not answer, the start succeeds, and the piece is ready later.
+        CompositionError: `reference` is a file, which has no versions, or `check_every` is not greater than 0.
+        UnknownName, ModelFileError: at start: there is no such model, or neither the version that should serve nor the
+            version that served last can be served. If only the registry does not answer, the start succeeds, and the
+            piece is ready later.
     """
 
     def __init__(
@@ -128,7 +131,7 @@ class HotSwap(BasePredictor):
             serving.in_flight -= 1
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Ready while the version that serves is; the reason also says why the version that should serve does not."""
+        """Ready while the version that serves is ready. The reason includes `trouble`."""
         return super().overall_health([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
 
     @property
@@ -156,7 +159,7 @@ class HotSwap(BasePredictor):
     # ---- operations ----
 
     async def _state(self, _: None, caller: Caller) -> SwapState:
-        """Which version serves, which would after a rollback, and what is wrong, if anything is."""
+        """Which version serves, which version would serve after a rollback, and what is wrong, if anything is."""
         following, serving = self._following(), self._serving
         document = following.shared.document.value
         version = None if serving is None else serving.version
@@ -164,21 +167,21 @@ class HotSwap(BasePredictor):
                          pinned=document.pin, previous=document.before(version), trouble=following.trouble)  # fmt: skip
 
     async def _to(self, command: SwapTo, caller: Caller) -> SwapState:
-        """Serves a version, whichever the alias names, until the next command.
+        """Serves a version regardless of the alias, until the next command.
 
         Raises:
             NotFound: there is no such version.
-            Conflict: it cannot be served; the version before goes on.
-            Unavailable: registry or control store do not answer.
+            Conflict: it cannot be served; the previous version continues to serve.
+            Unavailable: the registry or the control store does not answer.
         """
         return await self._commanded(
             command.version, lambda now: now.pinned(command.version), caller, force=command.force
         )
 
     async def _roll_back(self, _: None, caller: Caller) -> SwapState:
-        """Serves the version that served before, whichever the alias names, until the next command; raises as `swap`.
+        """Serves the previous version regardless of the alias, until the next command; raises as `swap`.
 
-        It is forced: a rollback from a forced version changes back what that one changed for clients.
+        It skips the check of the contract: a rollback from a forced version must undo what that version changed.
         """
         newest, serving = await self._following().shared.history(1), self._serving
         document = newest[0].value if newest else SwapDocument()
@@ -188,13 +191,13 @@ class HotSwap(BasePredictor):
         return await self._commanded(version, lambda now: now.rolled_back(version), caller, force=True)
 
     async def _follow_again(self, _: None, caller: Caller) -> SwapState:
-        """Serves what the alias names, from now on; raises as `swap`."""
+        """Serves the version that the alias names, from now on. It raises as `swap` does."""
         return await self._commanded(None, lambda now: now.pinned(None), caller)
 
     async def _commanded(
         self, version: int | None, to: Callable[[SwapDocument], SwapDocument], caller: Caller, *, force: bool = False
     ) -> SwapState:
-        """Makes `version` serve, or the one that the alias names."""
+        """Makes `version` serve; None means the version that the alias names."""
         following = self._following()
         try:
             version = await following.aliased_version() if version is None else version

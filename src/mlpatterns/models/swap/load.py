@@ -1,4 +1,4 @@
-"""The load of the next version, one at a time, and the wait for its end or for a change of the shared document."""
+"""Loads the next version, one at a time, and waits for the end of the load or for a change of the shared document."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class VersionLoad:
     """The version that a swapper is loading.
 
     Attributes:
-        version: that is being loaded, or None.
-        task: that loads it, or None.
+        version: the version that is being loaded, or None.
+        task: the task that loads it, or None.
     """
 
     def __init__(self, swapper: Swapper) -> None:
@@ -30,10 +30,10 @@ class VersionLoad:
         self._given_up: set[asyncio.Task[None]] = set()
 
     def begin(self, version: int, before: Contract | None) -> asyncio.Task[LoadedVersion]:
-        """The task that loads a version. It is started if need be, and the load of another version is cancelled.
+        """The task that loads a version, which is started if it does not run. The load of another version is cancelled.
 
         Args:
-            before: the contract that the version must keep, as Swapper.load takes it.
+            before: the contract that the version must keep; see `Swapper.load`.
         """
         if self.task is None or self.version != version:
             self.cancel()
@@ -47,7 +47,7 @@ class VersionLoad:
         return self.task is not None and self.version == self._unfetched
 
     def result(self) -> LoadedVersion:
-        """The version that the finished load gave; raises as Swapper.load."""
+        """The version that the finished load returned; raises the same errors as `Swapper.load`."""
         assert self.task is not None
         version, task, self.version, self.task = self.version, self.task, None, None
         try:
@@ -62,7 +62,7 @@ class VersionLoad:
             self.discard(task)
 
     def discard(self, loading: asyncio.Task[LoadedVersion]) -> None:
-        """Cancels a load that nobody waits for any more, and stops the version if it was loaded already."""
+        """Cancels a load that is no longer needed, and stops the version if it was loaded already."""
         task = asyncio.create_task(_discarded(loading))
         self._given_up.add(task)
         task.add_done_callback(self._given_up.discard)
@@ -80,7 +80,7 @@ async def _discarded(loading: asyncio.Task[LoadedVersion]) -> None:
 
 
 class ChangeEvent(asyncio.Event):
-    """Set while the shared document has changed since it was read."""
+    """An event that is set if the shared document has changed since it was last read."""
 
     async def or_done(self, *others: asyncio.Future[Any]) -> None:
         """Waits until the document changes, or one of `others` is done."""
@@ -91,7 +91,7 @@ class ChangeEvent(asyncio.Event):
             changed.cancel()
 
     async def or_later(self, clock: Clock, seconds: float, *others: asyncio.Future[Any]) -> None:
-        """Waits as `or_done`, but for `seconds` at most."""
+        """As `or_done`, but waits at most `seconds`."""
         pause = asyncio.ensure_future(clock.sleep(seconds))
         try:
             await self.or_done(pause, *others)

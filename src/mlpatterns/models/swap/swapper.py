@@ -1,4 +1,4 @@
-"""How a version takes the place of another: it is loaded and checked, then it serves, and the other one drains."""
+"""Replaces one version by another: the new version is loaded and checked, then it serves, and the old one drains."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["LoadedVersion", "Make", "Swapper", "VersionRefused"]
 
 log = logging.getLogger("mlpatterns")
 
-MOST_RETIRING = 1000  # versions that may be answering their last requests at the same time
+MOST_RETIRING = 1000  # versions that may answer their last requests at the same time
 
 Make = Callable[[RegisteredReference], Predictor]
 
 
 class VersionRefused(UserError):
-    """A version cannot serve; the cause of this error says why."""
+    """A version cannot serve. The cause of this error is the reason."""
 
 
 class LoadedVersion:
     """A loaded version of a model.
 
     Attributes:
-        in_flight: the number of requests that it is answering; the caller of `predictor` counts them.
-        metadata: set by `start`.
+        in_flight: the number of requests in progress; the caller of `predictor` counts them.
+        metadata: the metadata of the version; `start` sets it.
     """
 
     metadata: ModelMetadata
@@ -61,7 +61,7 @@ class LoadedVersion:
         await self._runtime.stop_tree(self.predictor)
 
     def named(self, a: InferenceResponse) -> InferenceResponse:
-        """The answer with the name of the model and the version of the registry, whatever pieces are inside."""
+        """The answer with this model's name and registry version, which pieces inside `predictor` may have changed."""
         version = self.metadata.version
         if a.model_name == self.model and a.model_version == version:
             return a
@@ -69,18 +69,18 @@ class LoadedVersion:
 
 
 class Swapper:
-    """The version that serves, and those that still answer their last requests.
+    """The version that serves, and the versions that still answer their last requests.
 
     Args:
-        name: what is served, whichever version it is.
-        model: whose versions they are.
+        name: the name that all versions are served under.
+        model: the name of the registered model.
         make: builds the predictor of one version.
-        require_golden: refuse a version that has no golden set.
-        swapped: called with each version once it serves.
+        require_golden: whether to refuse a version that has no golden set.
+        swapped: called with each version when it begins to serve.
 
     Attributes:
-        serving: the version that gets the requests, or None before the first.
-        refusal: the record of the last refused version, until another version serves.
+        serving: the version that gets the requests; None before the first version serves.
+        refusal: the record of the last refused version; None after another version begins to serve.
     """
 
     def __init__(
@@ -98,18 +98,18 @@ class Swapper:
         self._swapped = swapped
         self.serving: LoadedVersion | None = None
         self.refusal: RefusedVersion | None = None
-        self._started: list[LoadedVersion] = []  # that serves, and those that are about to stop
+        self._started: list[LoadedVersion] = []  # the version that serves, and those that are about to stop
 
     async def load(self, version: int, before: Contract | None) -> LoadedVersion:
         """Loads and checks a version while another one serves.
 
         Args:
-            before: the contract that the version must keep; None where no version has served yet, or a command forces
-                the version.
+            before: the contract that the version must keep; None if there is none to keep, for example for the first
+                version, or if a command forces the version.
 
         Raises:
-            VersionRefused: it cannot serve.
-            RegistryDown: the registry, or where the files are, does not answer.
+            VersionRefused: the version cannot serve.
+            RegistryDown: the registry or the artifact store does not answer.
         """
         clock = self.runtime.clock
         began = clock.monotonic()

@@ -1,6 +1,6 @@
-"""A version that should serve and does not: the record of its refusal, the metrics, and the texts for clients.
+"""A version that should serve but does not: the record of its refusal, the metrics, and the error texts for clients.
 
-The texts go to clients, so they never hold the address of a store.
+Because clients get these texts, they never contain the address of a store.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mlpatterns.user_errors import ArtifactsDown, RegistryDown, UnknownName
 
 __all__ = ["RefusedVersion", "SwapMetrics", "command_error", "outage"]
 
-FIRST, MOST = 1.0, 60.0  # seconds until a version that was refused is tried again
+FIRST, MOST = 1.0, 60.0  # seconds until a refused version is tried again, at first and at most
 GOES_ON = "the version that serves goes on"
 
 
@@ -21,8 +21,9 @@ class RefusedVersion(Struct, frozen=True):
     """A version that could not serve.
 
     Attributes:
-        sentence: why.
-        retry_at: monotonic seconds from which it may be tried again.
+        version: its number.
+        sentence: the reason.
+        retry_at: the time of the monotonic clock, in seconds, from which it may be tried again.
         delay: seconds from the refusal to `retry_at`.
     """
 
@@ -71,14 +72,14 @@ class SwapMetrics:
 
 
 def outage(error: RegistryDown | Unavailable, *, serving: bool) -> str:
-    """The text for health while the registry, the files of models or the control store do not answer."""
+    """The health text while the registry, the artifact store or the control store does not answer."""
     if isinstance(error, RegistryDown):
         return f"{_not_answering(error)}; {GOES_ON}" if serving else _not_answering(error)
     return "the control store does not answer"
 
 
 def command_error(error: MlpatternsError) -> PredictionError:
-    """The error that a client gets whose command was not carried out."""
+    """The error for the client whose command failed."""
     if isinstance(error, PredictionError):
         return error
     if isinstance(error, RegistryDown):

@@ -1,6 +1,6 @@
 """The model DB: projects, models, experiments, versions, aliases, artifacts.
 
-A migration is history: it repeats the tables as they were and never imports `tables.py`.
+A migration describes the tables of its time, so it never imports `tables.py`, which changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _table(name: str, *columns: Any) -> None:
 
 
 def upgrade() -> None:
-    """Makes the tables, what is pointed at first."""
+    """Creates the tables, referenced tables first."""
     _groups()
     _experiments()
     _versions()

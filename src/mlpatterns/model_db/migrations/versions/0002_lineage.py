@@ -1,4 +1,4 @@
-"""Lineage: the dataset's digest of an experiment, deployments, tags; and the last number that a model's version got."""
+"""Lineage: the dataset digest of an experiment, deployments and tags; and the last version number of a model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _table(name: str, *columns: Any) -> None:
 
 
 def upgrade() -> None:
-    """Adds the columns and fills them from what is there, then makes the tables."""
+    """Adds the columns and fills them from existing rows, then creates the tables."""
     op.add_column("models", sa.Column("last_number", sa.Integer(), nullable=False, server_default="0"))
     op.execute(
         "UPDATE models SET last_number ="

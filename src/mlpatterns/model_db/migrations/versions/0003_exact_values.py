@@ -13,7 +13,7 @@ EXACT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
 
 
 def upgrade() -> None:
-    """Gives the columns a binary collation: their own ignored case and accents."""
+    """Gives the columns a binary collation, because their default collation ignored case and accents."""
     if op.get_bind().dialect.name != "mysql":
         return
     op.execute(f"ALTER TABLE model_tags MODIFY tag_value TEXT {EXACT}")
