@@ -179,14 +179,14 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 
 
 def _is_piece(name: str) -> bool:
-    return name in PIECE_OF or (name[0].isupper() and _rooms().get(name) in PIECES_IN)
+    return name in PIECE_OF or (name[0].isupper() and _top_packages().get(name) in PIECES_IN)
 
 
 @cache
-def _rooms() -> dict[str, str]:
+def _top_packages() -> dict[str, str]:
     """The subpackage or module of each public name."""
     found = re.findall(r"^from mlpatterns\.(\w+)\S* import (\w+)", STUB.read_text(encoding="utf-8"), re.MULTILINE)
-    return {name: room for room, name in found}
+    return {name: package for package, name in found}
 
 
 def _definitions(tree: ast.Module) -> Iterator[str]:

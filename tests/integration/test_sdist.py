@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 pytest.importorskip("hatchling", reason="hatchling, which builds the package, is not installed")
 
 READERS = (
-    "test_house.py", "test_readme_table.py", "test_benchmark_peers.py", "docs/test_package_page.py",
+    "test_source_layers.py", "test_readme_table.py", "test_benchmark_peers.py", "docs/test_package_page.py",
     "docs/test_make_pictures.py",
 )  # fmt: skip
 

@@ -1,5 +1,5 @@
-"""Reads the structure of the source: rooms (the top-level modules and packages) and their floors (the layers, 0 at the
-top), imports, functions and classes, and accessed names."""
+"""Reads the structure of the source: the packages and modules directly in `src/mlpatterns`, here called packages, their
+layers, their imports, functions and classes, and the names that they access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import mlpatterns
 
 SOURCE = Path(mlpatterns.__file__).parent
 CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
-FACES = {"__init__", "__main__"}  # they only re-export names
+ENTRIES = {"__init__", "__main__"}  # they only re-export names
 BY_NAME = {"getattr", "hasattr", "setattr"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -37,7 +37,7 @@ class SourceFile:
     text: str
 
     @property
-    def room(self) -> str:
+    def package(self) -> str:
         return self.path.partition("/")[0].removesuffix(".py")
 
     @property
@@ -89,19 +89,17 @@ def _modules() -> dict[str, SourceFile]:
 
 
 @cache
-def floors() -> dict[str, int]:
-    """The floor of each room, 0 at the top: its row in the table of CONTRIBUTING.md."""
+def layers() -> dict[str, int]:
+    """The layer of each package, 0 at the top: its row in the table of CONTRIBUTING.md."""
     section = (
-        CONTRIBUTING.read_text(encoding="utf-8")
-        .partition("## The rooms of the house")[2]
-        .partition("\nBeside `src/`")[0]
+        CONTRIBUTING.read_text(encoding="utf-8").partition("## Packages and layers")[2].partition("\nBeside `src/`")[0]
     )
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
-    return {room: floor for floor, row in enumerate(rows) for room in re.findall(r"`(\w+)(?:\.py|/)`", row)}
+    return {package: layer for layer, row in enumerate(rows) for package in re.findall(r"`(\w+)(?:\.py|/)`", row)}
 
 
-def room_of(module: str) -> str:
-    """The room of a module of the package; empty for the package itself."""
+def package_of(module: str) -> str:
+    """The package that a module of mlpatterns is in; empty for mlpatterns itself."""
     return module.partition(".")[2].partition(".")[0]
 
 
@@ -110,9 +108,9 @@ def private(name: str) -> bool:
 
 
 def private_names_of_others(file: SourceFile) -> Iterator[str]:
-    """The private names that a file imports from another room or accesses as attributes of another object."""
+    """The private names that a file imports from another package or accesses as attributes of another object."""
     for each in file.imports:
-        if private(each.name) and room_of(each.module) != file.room:
+        if private(each.name) and package_of(each.module) != file.package:
             yield f"{file.path} imports {each.name}"
     for node in file.nodes:
         if isinstance(node, ast.Attribute) and private(node.attr) and not _own(node.value):
@@ -127,16 +125,16 @@ def _own(value: ast.expr) -> bool:
 
 
 def inherited_private_names(file: SourceFile) -> Iterator[str]:
-    """The private methods of a base class in another room that a class uses or overrides."""
+    """The private methods of a base class in another package that a class uses or overrides."""
     for kind in file.classes:
-        theirs = {name for room, names in _bases(file, kind) for name in names if room != file.room}
+        theirs = {name for package, names in _bases(file, kind) for name in names if package != file.package}
         used = {node.attr for node in ast.walk(kind) if isinstance(node, ast.Attribute) and _own(node.value)}
         used |= {node.name for node in kind.body if isinstance(node, Function)}
         yield from (f"{file.path} {kind.name}.{name}" for name in sorted(theirs & used))
 
 
 def _bases(file: SourceFile, kind: ast.ClassDef) -> Iterator[tuple[str, set[str]]]:
-    """The room and the private methods of each base class that this package defines."""
+    """The package and the private methods of each base class that this package defines."""
     modules = _modules()
     known = {each.name: each.module for each in file.imports} | {each.name: file.module for each in file.classes}
     for base in kind.bases:
@@ -147,7 +145,7 @@ def _bases(file: SourceFile, kind: ast.ClassDef) -> Iterator[tuple[str, set[str]
         for found in there.classes:
             if found.name == name.id and found is not kind:
                 yield (
-                    there.room,
+                    there.package,
                     {node.name for node in found.body if isinstance(node, Function) and private(node.name)},
                 )
                 yield from _bases(there, found)

@@ -1,21 +1,21 @@
-"""The rules of the house, kept by machine: who may import whom, what stays private, how long a file may be.
+"""The rules of the source: which package may import which, which names stay private, how long a file may be.
 
-`tests/house.py` reads the source. The floors of the rooms stand in CONTRIBUTING.md, whose table is read here. Each list
-of exceptions below is exact: what is mended is taken out of it.
+`tests/source_layers.py` reads the source, and the layers of the packages from the table in CONTRIBUTING.md. Each list of
+exceptions below is exact: an exception that no longer exists fails a test until it is removed from its list.
 """
 
 from __future__ import annotations
 
 from graphlib import TopologicalSorter
 
-from house import (
-    FACES,
+from source_layers import (
+    ENTRIES,
     SOURCE,
     attributes_by_name,
-    floors,
     inherited_private_names,
+    layers,
+    package_of,
     private_names_of_others,
-    room_of,
     source_files,
 )
 
@@ -31,7 +31,7 @@ KNOWN_LONG_FUNCTIONS: set[str] = set()
 # Its underscore does not mean private: the standard library documents it.
 DOCUMENTED = {"os._exit"}
 
-# What may be asked by its name, since the object is not of this package: its room, the attribute, and whose it is.
+# Attributes that may be accessed by name, because the object is not ours: package, attribute, and whose it is.
 FOREIGN_ATTRIBUTES = {
     "base": {"predict": "what a user puts a piece around", "name": "what a user puts a piece around"},
     "cli": {"ctx": "a click exception", "reason": "a URLError", "strerror": "an OSError"},
@@ -65,33 +65,34 @@ FOREIGN_ATTRIBUTES = {
     "training": {"calibrated_classifiers_": "an estimator", "reason": "a URLError"},
     "user_code": {"__notes__": "an exception"},
 }
-ESTIMATORS = {"exporting"}  # this room reads estimators, boosters and networks of a dozen libraries
+ESTIMATORS = {"exporting"}  # this package reads estimators, boosters and networks of a dozen libraries
 
 # Objects of our own whose attribute a type should say: each line goes when it does.
 KNOWN_OWN_ATTRIBUTES: set[str] = set()
 
 
-def test_every_room_has_a_row_in_the_table_of_contributing() -> None:
-    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert rooms - FACES == set(floors())
+def test_every_package_has_a_row_in_the_table_of_contributing() -> None:
+    packages = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert packages - ENTRIES == set(layers())
 
 
-def test_no_room_uses_one_above_it_or_beside_it() -> None:
-    """Not even inside a function or for a type: a room uses those of the rows below its own, and itself."""
+def test_no_package_uses_one_above_it_or_beside_it() -> None:
+    """Not even inside a function or for a type: a package imports from itself and from the layers below."""
     wrong = [
-        f"{file.path}:{each.line} uses {room_of(each.module)}"
+        f"{file.path}:{each.line} uses {package_of(each.module)}"
         for file in source_files()
-        if file.room not in FACES
+        if file.package not in ENTRIES
         for each in file.imports
-        if room_of(each.module) not in ("", file.room) and floors()[room_of(each.module)] <= floors()[file.room]
+        if package_of(each.module) not in ("", file.package)
+        and layers()[package_of(each.module)] <= layers()[file.package]
     ]
     assert wrong == []
 
 
 def test_only_patterns_import_from_the_package_itself() -> None:
-    """Every other room says in which module a name lives, so that the arrows between rooms can be seen."""
-    others = [file for file in source_files() if file.room != "patterns"]
-    found = {(file.path, each.name) for file in others for each in file.imports if not room_of(each.module)}
+    """Every other package names the module that defines a name, so that the dependencies can be seen."""
+    others = [file for file in source_files() if file.package != "patterns"]
+    found = {(file.path, each.name) for file in others for each in file.imports if not package_of(each.module)}
     assert {(path, name) for path, name in found if name != "__version__"} == set()
 
 
@@ -109,11 +110,11 @@ def test_the_parts_of_training_and_of_the_database_stay_out_of_serving() -> None
     """Not even inside a function: a server asks the model DB's tables itself."""
     serving = {"registry", "server", "models", "pieces", "programs", "stores", "oip", "service"}
     above = {"training", "exporting", "testing", "patterns", "cli", "model_db"}
-    used = {room_of(each.module) for file in source_files() if file.room in serving for each in file.imports}
+    used = {package_of(each.module) for file in source_files() if file.package in serving for each in file.imports}
     assert used & above == set()
 
 
-def test_no_room_takes_a_private_name_of_another() -> None:
+def test_no_package_takes_a_private_name_of_another() -> None:
     found = {each for file in source_files() for each in private_names_of_others(file)}
     assert {each for each in found if each.rpartition(" ")[2] not in DOCUMENTED} == set()
 
@@ -124,10 +125,10 @@ def test_no_class_takes_or_replaces_a_private_method_of_a_class_in_another_room(
 
 def test_attributes_of_our_own_objects_are_not_asked_by_their_names() -> None:
     """A protocol or a base class says what an object has, so that mypy sees it."""
-    found = {(file.room, name) for file in source_files() for name in attributes_by_name(file)}
-    ours = {(room, name) for room, name in found if room not in ESTIMATORS}
-    foreign = {(room, name) for room, names in FOREIGN_ATTRIBUTES.items() for name in names}
-    assert {f"{room} {name}" for room, name in ours - foreign} == KNOWN_OWN_ATTRIBUTES
+    found = {(file.package, name) for file in source_files() for name in attributes_by_name(file)}
+    ours = {(package, name) for package, name in found if package not in ESTIMATORS}
+    foreign = {(package, name) for package, names in FOREIGN_ATTRIBUTES.items() for name in names}
+    assert {f"{package} {name}" for package, name in ours - foreign} == KNOWN_OWN_ATTRIBUTES
 
 
 def test_no_file_is_too_long() -> None:
