@@ -1,7 +1,7 @@
 """The rules of the source: which package may import which, which names stay private, how long a file may be.
 
-`tests/source_layers.py` reads the source, and the layers of the packages from the table in CONTRIBUTING.md. Each list of
-exceptions below is exact: an exception that no longer exists fails a test until it is removed from its list.
+`tests/source_layers.py` reads the source, and the layers of the packages from the table in CONTRIBUTING.md. Each list
+of exceptions below is exact: an exception that no longer exists fails a test until it is removed from its list.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def test_no_package_takes_a_private_name_of_another() -> None:
     assert {each for each in found if each.rpartition(" ")[2] not in DOCUMENTED} == set()
 
 
-def test_no_class_takes_or_replaces_a_private_method_of_a_class_in_another_room() -> None:
+def test_no_class_takes_or_replaces_a_private_method_of_a_class_in_another_package() -> None:
     assert [each for file in source_files() for each in inherited_private_names(file)] == []
 
 
