@@ -1,12 +1,12 @@
 """Shadow A/B
 
-Need: Try a new model on real requests that never see its answers
+Need: Try a new model on real requests, without giving its answers to callers
 Group: management
 Book: chapter6_operation_management/shadow_ab_pattern
 Mercari: Shadow AB test
 Japanese: シャドーA/Bテストパターン
-When: a new model is to be held against the one that serves, on what callers really ask, before any of them meets it
-When not: only what users do next tells which is better; then share them out between the two
+When: you want to compare a new model with the current one on real requests, before any caller gets its answers
+When not: only what users do next shows which model is better; then split the users between the two
 
 Diagram:
     client ─▶ log ─▶ shadow ──▶ iris_sklearn_svc ─▶ the answer
