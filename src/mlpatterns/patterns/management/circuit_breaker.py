@@ -5,7 +5,7 @@ Group: management
 Book: chapter6_operation_management/circuit_breaker_pattern
 Mercari: Prediction circuit break
 Japanese: 推論サーキットブレーカーパターン
-When: a model may fail or get more requests than it can answer, and callers must get an answer or a refusal at once
+When: a model may fail, or get more requests than it can answer, and callers need an answer or a refusal at once
 When not: the model itself must answer every request, however late; use a queue for that
 
 Diagram:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
 SVC, RF = "iris_sklearn_svc", "iris_sklearn_rf"
-ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds that a slow candidate takes, and seconds to wait for the log
+ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds of a slow answer; seconds to wait for the report
 ENDS = ("", "-label", "-test", "-test-label")
 BOOK = {f"/predict{end}/{{job_id}}": f"/predict{end.replace('-', '/')}" for end in ENDS}
 
@@ -97,7 +97,7 @@ async def beside(name: str, shadow: Shadow, alone: tuple[list[Any], float, float
     """Checks that a candidate does not disturb callers. The p50 only has to show that no caller waits for it."""
     try:
         answers, p50, p99, figures = await measure(shadow)
-    except UserError:  # it did not start
+    except UserError:  # the candidate did not start
         answers, p50, p99, figures = [], np.inf, np.inf, {}
     counted = sum(figures.get(end, 0) for end in ("compared", "failed", "dropped", "waiting"))
     right = sum(a == b for a, b in zip(answers, alone[0], strict=False))

@@ -51,7 +51,7 @@ def predict_answer(response: InferenceResponse, context: Context, predictions: l
 
 
 def label_answer(response: InferenceResponse, context: Context) -> Any:
-    """As `predict_answer`, but with the most probable label as the prediction."""
+    """Like `predict_answer`, but with the most probable label as the prediction."""
     labels = response.described.labels if response.described else ()
     return predict_answer(response, context, [labels[top] for top in response.outputs["probabilities"].argmax(axis=1)])
 

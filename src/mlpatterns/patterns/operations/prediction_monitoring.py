@@ -5,7 +5,7 @@ Group: operations
 Book: chapter5_operations/prediction_monitoring_pattern
 Mercari: Prediction monitoring
 Japanese: 推論監視パターン
-When: requests may become different from the training data: by seasons, new callers, broken sensors
+When: requests may come to differ from the training data: through seasons, new callers or broken sensors
 When not: labels come at once, so that you can monitor the error itself; or far fewer than a hundred rows come per day
 
 Diagram:
@@ -61,7 +61,7 @@ def predict_answer(response: InferenceResponse, context: Context) -> dict[str, A
 
 
 def label_answer(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """As `predict_answer`, with the most probable label in addition."""
+    """Like `predict_answer`, with the most probable label in addition."""
     labels = response.described.labels if response.described else ()
     best = [labels[index] for index in response.outputs["probabilities"].argmax(axis=1)]
     return predict_answer(response, context) | {"prediction_label": best[0] if len(best) == 1 else best}

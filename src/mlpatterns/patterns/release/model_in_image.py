@@ -69,7 +69,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def predict(client: httpx.AsyncClient, rows: list[list[float]]) -> Any:
-    """The probabilities, and the version and digest that the answer states."""
+    """The probabilities, the version and the digest in the answer."""
     (model,) = (await client.post("/v2/repository/index", json={})).json()
     tensor = {"name": "input", "datatype": "FP32", "shape": [len(rows), 4], "data": rows}
     answer = (await client.post(f"/v2/models/{model['name']}/infer", json={"inputs": [tensor]})).json()

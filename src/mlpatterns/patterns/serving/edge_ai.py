@@ -5,7 +5,7 @@ Group: serving
 Book: chapter4_serving_patterns/edge_ai_pattern
 Mercari: Edge prediction
 Japanese: エッジAIパターン
-When: an image must not leave the device, the network is slow or absent, or server costs must not grow with users
+When: a picture must not leave the device, the network is slow or absent, or server costs must not grow with users
 When not: the model is too large for a phone, or users must not get a copy of it
 
 Diagram:

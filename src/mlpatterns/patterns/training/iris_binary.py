@@ -1,6 +1,6 @@
 """Iris, one class against the rest
 
-Need: Train one binary classifier for each class
+Need: Train one two-class classifier for each class
 Group: training
 Book: chapter2_training/iris_binary
 Mercari: Batch training

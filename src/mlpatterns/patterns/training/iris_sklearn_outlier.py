@@ -32,7 +32,7 @@ SEED = 7
 
 
 def demo(home: Path) -> Evidence:
-    """Trains twice with one seed into `home`, then sends a usual and an unusual row to the champion."""
+    """Trains twice with one seed into `home`, then sends a normal row and an outlier to the champion."""
     first = train(NAME, home=home, options={"seed": SEED})
     second = train(NAME, home=home, options={"seed": SEED}, promote=True)
     served, answers = asyncio.run(champion(home))
