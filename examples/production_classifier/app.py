@@ -15,16 +15,18 @@ DIGITS = [str(digit) for digit in range(10)]
 
 
 def build() -> Predictor:
-    """PNG -> 64 shades of grey -> the probability of each digit; an image that came before is not even decoded.
+    """PNG -> 64 shades of grey -> the probability of each digit; a cached image is not even decoded.
 
-    Answers are kept for a day where `MLPATTERNS_CACHE` says: in memory, or in a Redis for all replicas.
+    Answers are kept for a day in the store that `MLPATTERNS_CACHE` names: memory by default, or Redis for all replicas.
     """
     return PredictionCache(Pipeline(preprocessing(), model(), name="digits"), ttl=86_400)
 
 
 def model() -> Predictor:
-    """The file beside this one; with `--model digits:1` that version of the registry, which can be swapped while it
-    serves, with `--model digits` whichever version its alias champion names."""
+    """The file model.onnx beside this module, or a registered model that can be swapped while it serves.
+
+    `--model digits:1` chooses version 1, and `--model digits` the version that the alias champion names.
+    """
     chosen = load_settings().settings.model
     if chosen is None:
         return OnnxModel(f"file:{MODEL}", name="model", labels=DIGITS)

@@ -1,6 +1,6 @@
-"""Asks the service over gRPC which digits are on images: `python client.py IMAGE.png …`.
+"""Sends images to the service over gRPC and prints their digits: `python client.py IMAGE.png …`.
 
-One call for all of them, with the files as they are: over gRPC, bytes need no base64.
+One call sends all images. The files are not encoded, because over gRPC bytes need no base64.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from mlpatterns import Context, InferenceRequest, MlpatternsError, RemoteModel, 
 __all__ = ["ask", "main"]
 
 ADDRESS = "grpc://127.0.0.1:8001"
-SECONDS = 10.0  # for the answer; the server is told, and stops working on what nobody waits for
+SECONDS = 10.0  # for the answer; the server gets this deadline too, and stops working after it
 
 
 async def ask(address: str, images: Sequence[bytes]) -> list[str]:
-    """The digit on each image, by the service at `address`, ``grpc://HOST:PORT``.
+    """The digit on each image, from the service at `address`, which is ``grpc://HOST:PORT``.
 
     Raises:
         MlpatternsError: the service refused, or could not be reached.
@@ -38,7 +38,7 @@ async def ask(address: str, images: Sequence[bytes]) -> list[str]:
 
 
 def main() -> int:
-    """Prints a line for each file; 1 if there is no answer."""
+    """Prints a line for each file; returns the exit code, which is 1 if there is no answer."""
     parser = argparse.ArgumentParser(description="Ask the service which digits are on images.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE.png")
     parser.add_argument("--at", default=ADDRESS, help=f"where the service is (default: {ADDRESS})")

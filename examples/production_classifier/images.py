@@ -1,4 +1,4 @@
-"""PNG files to the rows that the model was trained on: 64 shades of grey, from 0 (background) to 16 (ink)."""
+"""Converts PNG files to rows like the training data: 64 shades of grey, from 0 (background) to 16 (ink)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mlpatterns import InvalidInput, PythonModel, TensorSpec
 __all__ = ["MOST_PIXELS", "pixels", "preprocessing", "to_row"]
 
 SIDE, INK = 8, 16
-MOST_PIXELS = 4_000_000  # a photo's worth; a few hundred bytes of PNG can claim billions
+MOST_PIXELS = 4_000_000  # as many as a photo has; a PNG of a few hundred bytes can claim billions
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-PNG_IN_BASE64 = b"iVBORw0KGgo"  # how every PNG begins, in base64: OIP's JSON has strings, but no bytes
+PNG_IN_BASE64 = b"iVBORw0KGgo"  # the start of every PNG in base64, which OIP's JSON needs, because JSON has no bytes
 SAMPLE = Path(__file__).with_name("sample.png")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def preprocessing() -> PythonModel:
-    """Takes PNG files, BYTES [n, 1]; gives `pixels`, FP32 [n, 64]."""
+    """A model that takes `image`, BYTES [n, 1] with PNG files, and returns `pixels`, FP32 [n, 64]."""
     return PythonModel(
         lambda: None,
         pixels,
@@ -34,8 +34,8 @@ def preprocessing() -> PythonModel:
         inputs=[TensorSpec("image", "BYTES", (-1, 1), content="image")],
         outputs=[TensorSpec("pixels", "FP32", (-1, SIDE * SIDE))],
         sample={"image": np.array([[SAMPLE.read_bytes()]], dtype=object)},
-        run_on="thread",  # a large image takes milliseconds, and Pillow lets go of the GIL
-        digest=f"png-to-{SIDE}x{SIDE}-box-1",  # change it with the code below, so that no cache mixes the two
+        run_on="thread",  # a large image takes milliseconds, and Pillow releases the GIL
+        digest=f"png-to-{SIDE}x{SIDE}-box-1",  # change it with the code below, so that no cache mixes old and new rows
     )
 
 
@@ -43,16 +43,16 @@ def pixels(_: None, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """One row for each image.
 
     Raises:
-        InvalidInput: naming the image that cannot be used.
+        InvalidInput: an image cannot be used; the error text names it.
     """
     images = list(inputs["image"].flat)
     return {"pixels": np.stack([_row(data, f"image {n} of {len(images)}") for n, data in enumerate(images, 1)])}
 
 
 def to_row(image: Image.Image) -> Array:
-    """An image of any size and mode as 64 numbers."""
+    """An image of any size and mode as float32 [64], from 0 to 16."""
     if image.mode != "L":
-        image = image.convert("RGBA")  # what is transparent counts as background
+        image = image.convert("RGBA")  # transparent pixels become black, which is background
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("L")
     small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float32).reshape(SIDE * SIDE) * np.float32(INK / 255)
@@ -68,7 +68,7 @@ def _row(data: bytes, which: str) -> Array:
             return to_row(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InvalidInput(f"{which} has more than {MOST_PIXELS} pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError):  # what Pillow raises for damage of one kind or another
+    except (OSError, ValueError, SyntaxError, EOFError):  # Pillow raises any of these for a damaged file
         raise InvalidInput(f"{which} is not a PNG file, or is damaged") from None
 
 

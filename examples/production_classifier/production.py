@@ -1,6 +1,6 @@
-"""The same classifier as it runs in production: logged, tried against another, protected, cached, and asynchronous too.
+"""The same classifier for production: with a log, a challenger, a circuit breaker, a cache, and asynchronous jobs.
 
-`mlpatterns run production.py` serves `/models/digits/predict` now, and `/models/digits_later/predict` by jobs.
+`mlpatterns run production.py` answers `/models/digits/predict` at once, and `/models/digits_later/predict` by jobs.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ DIGITS = [str(digit) for digit in range(10)]
 
 
 def build() -> dict[str, Predictor]:
-    """A log around a split of two arms: the cached model behind a breaker, and a challenger that a third one shadows.
+    """A log around a split of two arms: a model with a cache and a breaker, and a challenger with a shadow.
 
-    The jobs are done by `mlpatterns work production.py`, or by the server itself where it is one process.
+    `mlpatterns work production.py` runs the jobs, or the server itself does if it is a single process.
     """
     champion = PredictionCache(CircuitBreaker(classifier("model"), slow_call_duration_threshold=1.0), ttl=86_400)
     challenger = Shadow(classifier("challenger"), classifier("next"))
@@ -44,7 +44,7 @@ def build() -> dict[str, Predictor]:
 
 
 def classifier(file: str) -> Predictor:
-    """PNG -> 64 shades of grey -> the probability of each digit, by the ONNX file of this name beside this one."""
+    """PNG -> 64 shades of grey -> the probability of each digit, by the ONNX file of this name beside this module."""
     model = OnnxModel(f"file:{FOLDER / file}.onnx", name="model", labels=DIGITS)
     return Pipeline(preprocessing(), model, name=file)
 

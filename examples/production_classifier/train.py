@@ -15,12 +15,12 @@ import numpy as np
 __all__ = ["export", "main", "train"]
 
 MODEL = Path(__file__).with_name("model.onnx")
-WORST, APART = 0.95, 1e-4  # a model that is less accurate, or whose export differs by more, is not written
+WORST, APART = 0.95, 1e-4  # a model with less accuracy, or whose export differs by more, is not written
 OPSET = {"": 17, "ai.onnx.ml": 3}
 
 
 def main(path: Path = MODEL, seed: int = 0) -> str:
-    """Trains, checks, writes `path`; returns the line that says what was written. Another seed is another model."""
+    """Trains, checks, writes `path`; returns a line about the file written. Another seed gives another model."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

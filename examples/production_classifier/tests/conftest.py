@@ -1,4 +1,4 @@
-"""Real digits as PNG files, and a client of the whole service."""
+"""Real digits as PNG files, and a client of the service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def base64(data: bytes) -> str:
 
 @pytest.fixture(scope="session")
 def digits() -> list[tuple[str, Image.Image]]:
-    """(digit, 8x8 image) of ten real digits, 0 to 9, that the model has not seen in training."""
+    """(digit, 8x8 image) for each digit from 0 to 9; the model has not seen these images in training."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -44,7 +44,7 @@ def digits() -> list[tuple[str, Image.Image]]:
 
 @pytest.fixture
 def ask() -> Callable[..., tuple[int, Any]]:
-    """From path and JSON to (status, JSON), answered by the whole service."""
+    """A function that sends a path and JSON to the service, and returns (status, JSON)."""
     assert MODEL.exists(), "there is no model.onnx: run `python train.py` first"
 
     def ask(path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:

@@ -1,4 +1,4 @@
-"""What the service promises, asked as its users ask."""
+"""What the service promises, tested with requests as users send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache around the whole service: what came before is not computed again, and never answers for anything else."""
+"""The cache of the service: it answers a repeated image, and never with the answer to another image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlpatterns.testing import client
 
 
 def asked(*images, headers=None, path="/predict"):
-    """(state of the cache, answer) for each image, asked one after the other of one service."""
+    """(state of the cache, answer) for each image, sent one after another to one service."""
 
     async def main():
         async with client(app) as http:
@@ -57,7 +57,7 @@ def test_a_cache_in_a_file_outlives_the_service(digits, tmp_path, monkeypatch):
     image = base64(png(digits[4][1]))
     ((state, answer),) = asked(image)
     assert state == "miss"
-    # The first answer of a new service can only be from the file; one that is slow for once is passed by.
+    # A new service can hit only in the file. The cache gives up on a slow look-up, so only one of five tries must hit.
     assert ("hit", answer) in [asked(image)[0] for _ in range(5)]
 
 

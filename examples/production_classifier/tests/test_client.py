@@ -1,4 +1,4 @@
-"""The client, asking the service as a process of its own."""
+"""The client, against a service in a separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HERE = Path(__file__).parents[1]
 
 
 def served(work):
-    """What `work(address)` returns while the service is up."""
+    """Starts the service, and returns the result of `work(address)`."""
 
     async def main():
         async with process("app.py", cwd=HERE, grpc=True) as server:

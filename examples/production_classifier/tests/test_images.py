@@ -1,4 +1,4 @@
-"""What becomes of an image before the model sees it."""
+"""The preprocessing: from image files to the rows that the model takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rows(*files: bytes) -> np.ndarray:
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG of a hundred bytes that says it has this many pixels."""
+    """A PNG of about a hundred bytes that claims this width and height."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

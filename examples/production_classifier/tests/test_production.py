@@ -1,4 +1,4 @@
-"""What the composition promises: arms that stick, a cache in one of them, a shadow that nobody sees, and jobs."""
+"""What the composition promises: users keep their arm, one arm has a cache, and jobs are done."""
 
 from __future__ import annotations
 

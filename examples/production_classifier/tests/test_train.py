@@ -1,4 +1,4 @@
-"""What is served is what was trained."""
+"""Training is reproducible, and accurate enough."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The gallery: one runnable system a file, by group. `mlpatterns list` shows them all."""
+"""The patterns: one runnable system in each file, a folder for each group. `mlpatterns list` shows them all."""

@@ -1,8 +1,8 @@
 """The header of a pattern: its module docstring, in exactly this form.
 
-The title, a blank line, a `Key: value` line for each of KEYS in their order (a long value goes on in lines indented by
-two), then `Diagram:` and `Commands:`, each after a blank line, as blocks indented by four. A system that is not in the
-book has no `Book:`, and one that is not in mercari's collection has no `Mercari:`.
+The title, a blank line, a `Key: value` line for each of KEYS in their order (a long value continues in lines indented
+by two), then `Diagram:` and `Commands:`, each after a blank line, as blocks indented by four. A system that is not in
+the book has no `Book:`, and a system that is not in mercari's collection has no `Mercari:`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCKS = ("Diagram", "Commands")
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The header of a pattern, by its keys; an optional one that it lacks is empty."""
+    """The header of a pattern, by its keys; an optional key that is missing is an empty string."""
 
     title: str
     need: str
@@ -41,7 +41,7 @@ def parse_header(docstring: str, file: str) -> Header:
     """Reads a header.
 
     Raises:
-        UserError: a key is missing, unknown, repeated or out of order; the error names the file.
+        UserError: the title is missing, the group is unknown, or a key is missing, unknown, repeated or out of order.
     """
     lines = cleandoc(docstring).splitlines()
     if len(lines) < 2 or not lines[0].strip() or lines[1].strip():

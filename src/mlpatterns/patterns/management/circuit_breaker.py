@@ -1,12 +1,12 @@
 """Circuit breaker
 
-Need: Stop asking a model that fails, and answer with something else
+Need: Stop calling a model that fails, and answer with something else
 Group: management
 Book: chapter6_operation_management/circuit_breaker_pattern
 Mercari: Prediction circuit break
 Japanese: 推論サーキットブレーカーパターン
-When: more may be asked than a model can answer, or it may fail, and callers must have an answer or a refusal at once
-When not: every request must be answered by the model itself, however late, which is a queue's work
+When: a model may fail, or get more requests than it can answer, and callers need an answer or a refusal at once
+When not: the model itself must answer every request, however late; use a queue for that
 
 Diagram:
     client ──▶ limit ──▶ fallback ──▶ circuit breaker ──▶ model

@@ -1,12 +1,12 @@
 """Condition based
 
-Need: Choose the model by who or what is asking
+Need: Choose the model by who sends a request, or by what it asks for
 Group: management
 Book: chapter6_operation_management/condition_based_pattern
 Mercari: Condition based serving
 Japanese: 条件分岐推論パターン
-When: several models do the same for different users, places, languages or times, and each request says which it needs
-When not: the model itself can take the condition as an input; or the requests are to be shared out at random
+When: several models do the same task for different users, places, languages or times, and a request says which it needs
+When not: the model itself can take the condition as an input; or requests must be split between models at random
 
 Diagram:
                          ┌─ target: mountain ─▶ digits_high: 5 to 9, or other

@@ -1,17 +1,17 @@
 """Load test
 
-Need: Know how much load the server bears before users find out
+Need: Know how much load the server can take before users find out
 Group: management
 Book: chapter6_operation_management/load_test_pattern
 Mercari: Loading test
 Japanese: 負荷テストパターン
-When: before a release, and when model, server or machine change: what it bears, how long answers take, what to set
-When not: the load of real users is what you want to see (then log it), or the server is not yours to load
+When: you prepare a release, or model, server or machine change: find the capacity, the latency and the right settings
+When not: you want to see the load of real users (then log it), or you may not put load on the server
 
 Diagram:
-    plan: one request each 10 ms ──▶ server ─▶ model
-          whatever the answers do ◀──
-    latency = answer − planned time, so whoever would have waited counts
+    plan: one request every 10 ms ──▶ server ─▶ model
+          even when answers stall ◀──
+    latency = time of the answer − planned time, so that the wait of a late request counts
 
 Commands:
     mlpatterns train iris_sklearn_svc
@@ -79,7 +79,7 @@ async def readme(url: str, sample: Any) -> Row:
 
 
 async def stalled(url: str) -> Row:
-    """In an open loop the waits of the requests in a stall are uniform between 0 and STALL. They are q = STALL / PERIOD
+    """In an open loop, the requests in a stall wait for uniform times between 0 and STALL. They are q = STALL / PERIOD
     of all requests, a tenth, so the p99 of all is STALL * (1 - 0.01 / q): 0.9 s for a stall of 1 s."""
     report = await attack(post(url, [[PERIOD, STALL]]), rate=RATE, seconds=PERIOD)
     truth, p99 = true_p99(), report.latencies.p99

@@ -5,12 +5,12 @@ Group: management
 Book: chapter6_operation_management/online_ab_pattern
 Mercari: Online AB test
 Japanese: オンラインA/Bテストパターン
-When: two models are good enough to be shown to users, and what users do tells which one is better
-When not: a bad answer would do harm, or nothing is learned of an answer afterwards; then send both to a shadow
+When: two models are good enough for users, and what users do next shows which one is better
+When not: a bad answer would do harm, or you learn nothing about an answer afterwards; then use a shadow
 
 Diagram:
     client ── user-id ───▶ log ─▶ hash ─▶ 10,000 buckets ─┬─ 60 % ─▶ iris_sklearn_svc
-           ── /feedback ─▶ experiment: who did better?    └─ 40 % ─▶ iris_sklearn_rf
+           ── /feedback ─▶ experiment: which did better?  └─ 40 % ─▶ iris_sklearn_rf
 
 Commands:
     mlpatterns train iris_sklearn_svc iris_sklearn_rf
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
 SVC, RF = "iris_sklearn_svc", "iris_sklearn_rf"
-USERS, NOBODY, CHANCE = 1000, 200, 4.5  # standard deviations: chance exceeds them once in 150,000
+USERS, NOBODY, CHANCE = 1000, 200, 4.5  # CHANCE in standard deviations: exceeded by chance once in 150,000
 
 
 def build() -> Experiment:
@@ -50,7 +50,7 @@ app = serve(build, answers=Answers(also=mode))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Sends requests of 1000 users and without a user, changes the weights, and reports conversions."""
+    """Sends requests of 1000 users and requests without a user, changes the weights, and reports conversions."""
     return Evidence("online_ab", (*await answered(client), *await moved()))
 
 
@@ -68,7 +68,7 @@ async def answered(http: httpx.AsyncClient) -> tuple[Row, Row]:
 
 
 async def moved() -> tuple[Row, ...]:
-    """Two replicas share weights and log: 60 to 40, the conversions, 50 to 50, and back."""
+    """Two replicas share weights and log: checks 60 to 40, the conversions, 50 to 50, and the undo."""
     with TemporaryDirectory() as folder:
         stores = {name: f"sqlite:///{folder}/{name}.db" for name in ("control", "log")}
         settings = load_settings({**stores, "admin_token": "demo"}).settings
@@ -92,7 +92,7 @@ async def moved() -> tuple[Row, ...]:
 
 
 async def converted(http: httpx.AsyncClient) -> tuple[dict[str, str], str]:
-    """2 in 10 users of one model convert, and 9 in 10 of the other: the model of each user, and the verdict."""
+    """Converts 2 in 10 users of one model and 9 in 10 of the other; returns each user's model, and the verdict."""
     first, told = {}, []
     for user in range(USERS):
         answer = await ask(http, str(user))
@@ -106,7 +106,7 @@ async def converted(http: httpx.AsyncClient) -> tuple[dict[str, str], str]:
 
 
 def about(part: float, found: int, wrong: int = 0) -> tuple[str, str, bool]:
-    """The bound, the finding, and whether the number found is within chance of this share and nobody is wrong."""
+    """The bound, the finding, and whether `found` is within chance of the share `part` and `wrong` is 0."""
     most = CHANCE * (USERS * part * (1 - part)) ** 0.5
     near = abs(found - USERS * part) <= most
     return f"{USERS * part:.0f} ± {most:.0f}, 0 wrong", f"{found}, {wrong} wrong", bool(near and not wrong)

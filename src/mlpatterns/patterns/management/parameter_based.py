@@ -1,12 +1,12 @@
 """Parameter based
 
-Need: Change how a server answers by parameters, without a release
+Need: Use parameters to change how a server answers, without a release
 Group: management
 Book: chapter6_operation_management/paramater_based_pattern
 Mercari: Parameter based serving
 Japanese: パラメータベース推論パターン
-When: thresholds, or which models take part, must change faster than a release does, by who runs the server
-When not: the parameter belongs to one request: then it is one of its inputs
+When: operators must change thresholds, or choose which models take part, faster than a release allows
+When not: the parameter belongs to one request; then make it an input of the request
 
 Diagram:
                                ┌─▶ setosa ─────── >= 0.90 ?
@@ -49,7 +49,7 @@ def build() -> Predictor:
 
 
 def by_part(response: InferenceResponse, _: Any) -> Any:
-    """For each active part 1 if its probability reaches its threshold, else 0; for several rows a list."""
+    """For each active part, 1 if its probability reaches its threshold, else 0; for several rows, a list."""
     columns = zip(PARTS, response.outputs["decisions"].T.tolist(), strict=True)
     return {part: column[0] if len(column) == 1 else column for part, column in columns if -1 not in column}
 
@@ -66,7 +66,7 @@ app = serve(build, answers=Answers(predict=by_part, metadata=about, aliases=ALIA
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """The book's two answers, then the effect of commands and restarts on servers that the demo starts."""
+    """Gets the book's two answers, then tests commands and restarts on servers that the demo starts."""
     both = [await ask(client, SETOSA), await ask(client, NONE)]
     expected = [{"setosa": 1, "versicolor": 0}, {"setosa": 0, "versicolor": 0}]
     with TemporaryDirectory() as folder:

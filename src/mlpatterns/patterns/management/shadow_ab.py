@@ -1,12 +1,12 @@
 """Shadow A/B
 
-Need: Try a new model on real requests that never see its answers
+Need: Try a new model on real requests, without giving its answers to callers
 Group: management
 Book: chapter6_operation_management/shadow_ab_pattern
 Mercari: Shadow AB test
 Japanese: シャドーA/Bテストパターン
-When: a new model is to be held against the one that serves, on what callers really ask, before any of them meets it
-When not: only what users do next tells which is better; then share them out between the two
+When: you want to compare a new model with the current one on real requests, before any caller gets its answers
+When not: only what users do next shows which model is better; then split the users between the two
 
 Diagram:
     client ─▶ log ─▶ shadow ──▶ iris_sklearn_svc ─▶ the answer
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
 SVC, RF = "iris_sklearn_svc", "iris_sklearn_rf"
-ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds that a slow candidate takes, and seconds to wait for the log
+ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds of a slow answer; seconds to wait for the report
 ENDS = ("", "-label", "-test", "-test-label")
 BOOK = {f"/predict{end}/{{job_id}}": f"/predict{end.replace('-', '/')}" for end in ENDS}
 
@@ -97,7 +97,7 @@ async def beside(name: str, shadow: Shadow, alone: tuple[list[Any], float, float
     """Checks that a candidate does not disturb callers. The p50 only has to show that no caller waits for it."""
     try:
         answers, p50, p99, figures = await measure(shadow)
-    except UserError:  # it did not start
+    except UserError:  # the candidate did not start
         answers, p50, p99, figures = [], np.inf, np.inf, {}
     counted = sum(figures.get(end, 0) for end in ("compared", "failed", "dropped", "waiting"))
     right = sum(a == b for a, b in zip(answers, alone[0], strict=False))

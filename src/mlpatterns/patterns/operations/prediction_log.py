@@ -1,12 +1,12 @@
 """Prediction log
 
-Need: Keep every request and answer, without slowing any
+Need: Record every request and answer, without slowing requests down
 Group: operations
 Book: chapter5_operations/prediction_log_pattern
 Mercari: Prediction log
 Japanese: 推論ログパターン
-When: somebody will ask what was answered, and why: to debug, to audit, to train anew, to watch for drift
-When not: what is asked must not be kept at all; redact columns or sample if a part may be
+When: you need to know later what was answered, and why: to debug, to audit, to retrain, to watch for drift
+When not: requests must not be stored at all; if a part of them may be stored, redact columns or sample
 
 Diagram:
     row ─▶ log ─┬▶ model ───▶ probabilities ─┬─▶ answer, flagged if its row is an outlier
@@ -39,7 +39,7 @@ FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [1.0, 2.0, 3.0, 4.0]]  # 
 
 
 def build() -> PredictionLog:
-    """Records go to the log of the setting `log`. A row with a score below `outlier_lower_threshold` is an outlier."""
+    """The setting `log` names where records go. A row with a score below `outlier_lower_threshold` is an outlier."""
     return PredictionLog(OutlierCheck(OnnxModel("iris_sklearn_svc"), detector=OnnxModel("iris_sklearn_outlier")))
 
 
@@ -51,7 +51,7 @@ def predict_answer(response: InferenceResponse, context: Context, predictions: l
 
 
 def label_answer(response: InferenceResponse, context: Context) -> Any:
-    """As `predict_answer`, but with the most probable label as the prediction."""
+    """Like `predict_answer`, but with the most probable label as the prediction."""
     labels = response.described.labels if response.described else ()
     return predict_answer(response, context, [labels[top] for top in response.outputs["probabilities"].argmax(axis=1)])
 

@@ -5,8 +5,8 @@ Group: operations
 Book: chapter5_operations/prediction_monitoring_pattern
 Mercari: Prediction monitoring
 Japanese: 推論監視パターン
-When: what is asked may come to differ from what the model was trained on: seasons, new callers, broken sensors
-When not: the labels come at once, so that the error itself can be watched; or far fewer than a hundred rows come a day
+When: requests may come to differ from the training data: through seasons, new callers or broken sensors
+When not: labels come at once, so that you can monitor the error itself; or far fewer than a hundred rows come per day
 
 Diagram:
     row ─▶ log ─▶ model, outlier ─▶ answer
@@ -46,7 +46,7 @@ SERVED = f"from mlpatterns.patterns.operations.{NAME} import build\napp = serve(
 
 
 def build(interval: float = 60.0, rules: Any = "tests") -> Monitor:
-    """The rules ``limits`` are the book's: means within 5 % of the profile's, and at most 20 % of outliers."""
+    """The rules ``limits`` are the book's: means within 5 % of the profile's, and at most 20 % outliers."""
     checked = OutlierCheck(model := chosen_model("iris_sklearn_svc"), detector=OnnxModel("iris_sklearn_outlier"))
     return Monitor(PredictionLog(checked), profiles=ModelProfiles(model.reference), interval=interval, rules=rules)
 
@@ -61,7 +61,7 @@ def predict_answer(response: InferenceResponse, context: Context) -> dict[str, A
 
 
 def label_answer(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """As `predict_answer`, with the most probable label in addition."""
+    """Like `predict_answer`, with the most probable label in addition."""
     labels = response.described.labels if response.described else ()
     best = [labels[index] for index in response.outputs["probabilities"].argmax(axis=1)]
     return predict_answer(response, context) | {"prediction_label": best[0] if len(best) == 1 else best}
@@ -77,7 +77,7 @@ app = serve(build, answers=Answers(predict=predict_answer, label=label_answer, s
 
 
 async def demo(client: Any) -> Evidence:
-    """Windows of 200 irises with and without drift; then a server of its own, whose requests drift."""
+    """Monitors windows of 200 irises with and without drift, then a new server whose requests drift."""
     sudden = [iris_rows(ROWS, n, longer=0.5 * (n >= 5)) for n in range(10)]  # 0.6 standard deviations
     slow = [iris_rows(ROWS, n, longer=0.05 * n) for n in range(18)]  # one standard deviation after 17
     stuck = [iris_rows(ROWS, n, stuck=n >= 5) for n in range(8)]

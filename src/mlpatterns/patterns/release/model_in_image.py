@@ -5,8 +5,8 @@ Group: release
 Book: chapter3_release_patterns/model_in_image_pattern
 Mercari: Model in image
 Japanese: モデルインイメージパターン
-When: what was tested is to be what runs, in every copy, with no registry to ask when a copy starts
-When not: models change daily or are large: each is another image to build, keep and fetch; load it at the start then
+When: every replica must run exactly what was tested, and must start without a registry
+When not: models are large or change daily: each needs a new image to build, store and pull; load it at startup instead
 
 Diagram:
     registry ── model, version, digest ──┐
@@ -42,7 +42,7 @@ SERVING = {"mlpatterns", "onnxruntime", "numpy", "uvicorn"}
 
 
 def build() -> Predictor:
-    """The model that `--model` names, else the champion of iris_sklearn_svc. In an image it is a file of that image."""
+    """The model that `--model` names, else the champion of iris_sklearn_svc. In an image it is a file in that image."""
     return chosen_model("iris_sklearn_svc")
 
 
@@ -50,14 +50,14 @@ app = serve(build)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Makes the build context twice and serves its content without a registry; builds the image if an engine can."""
+    """Creates the build context twice, and serves it without a registry; builds the image if an engine can."""
     from sklearn.datasets import load_iris
 
     rows = load_iris().data.tolist()
     with TemporaryDirectory() as name:
         folder = Path(name)
         made, again = [await asyncio.to_thread(build_context, NAME, folder / each) for each in ("one", "two")]
-        alike_again = repeated(made, again)  # first: Python keeps bytecode beside an app that has run
+        alike_again = repeated(made, again)  # before serving: Python writes bytecode beside an app that runs
         (folder / "home").mkdir()
         environ = {"MLPATTERNS_HOME": str(folder / "home"), "MLPATTERNS_REGISTRY": f"sqlite:///{folder}/home/none.db"}
         inside = made.folder / "app"
@@ -69,7 +69,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def predict(client: httpx.AsyncClient, rows: list[list[float]]) -> Any:
-    """The probabilities, and the version and digest that the answer states."""
+    """The probabilities, the version and the digest in the answer."""
     (model,) = (await client.post("/v2/repository/index", json={})).json()
     tensor = {"name": "input", "datatype": "FP32", "shape": [len(rows), 4], "data": rows}
     answer = (await client.post(f"/v2/models/{model['name']}/infer", json={"inputs": [tensor]})).json()

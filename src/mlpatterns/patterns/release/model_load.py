@@ -1,12 +1,12 @@
 """Model load
 
-Need: Ship the server once and load the model when it starts
+Need: Ship the server once and load the model when the server starts
 Group: release
 Book: chapter3_release_patterns/model_load_pattern
 Mercari: Model load
 Japanese: モデルロードパターン
-When: models change more often than the server, or one image serves many models; a release is an alias that moves
-When not: server and model must be released and rolled back as one thing: put the model into the image
+When: models change more often than the server, or one image serves many models; you release a model by moving an alias
+When not: server and model must be released and rolled back as one unit; then put the model into the image
 
 Diagram:
     registry: champion ─▶ version 3             client ─▶ version 3 answers
@@ -91,7 +91,7 @@ async def released(registry: RegistryClient, it: ServerProcess, home: Path) -> t
 
 
 async def refused(registry: RegistryClient, it: ServerProcess, home: Path) -> Row:
-    """Damages the files of version 3 and makes it the champion nevertheless."""
+    """Damages the model file of version 3, and makes that version the champion nevertheless."""
     folder = home / "artifacts" / registry.version(MODEL, 3).artifact_url
     (folder / "model.onnx").write_bytes(b"what a broken disk gives back")
     registry.move_alias(MODEL, "champion", 3, force=True)
@@ -112,7 +112,7 @@ async def ask_on(it: ServerProcess, seen: Seen) -> None:
 
 
 async def everybody(seen: Seen, version: str) -> float:
-    """Waits until MANY answers in a row come from `version`, at most PATIENCE; returns the time then."""
+    """Waits until MANY answers in a row come from `version`, but no longer than PATIENCE; returns the time then."""
     begin, until, last = len(seen), monotonic() + PATIENCE, [""]
     while last != [version] * MANY and monotonic() < until:
         await asyncio.sleep(0.05)

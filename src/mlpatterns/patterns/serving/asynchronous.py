@@ -5,14 +5,14 @@ Group: serving
 Book: chapter4_serving_patterns/asynchronous_pattern
 Mercari: Asynchronous
 Japanese: 非同期推論パターン
-When: an answer takes longer than its caller would wait, or comes in bursts that nobody wants to serve at once
-When not: the answer is needed to go on; then a queue only adds to its time
+When: an answer takes longer than a caller would wait, or requests come in bursts that are too large to serve at once
+When not: the caller cannot continue without the answer; a queue then only adds latency
 
 Diagram:
     client ── image ──▶ server ──▶ jobs ◀── worker ──▶ decode ─▶ model
            ◀── job id ──           │  ▲                           │
            ── job id ──▶ server ◀──┘  └────────── digit ──────────┘
-    workers are processes of their own; the server does not load the model
+    workers are separate processes; the server does not load the model
 
 Commands:
     mlpatterns train digits_accurate
@@ -43,7 +43,7 @@ NAME, SEEN, FLOW, BEFORE = "asynchronous", 100, 120, 40  # images; all jobs, and
 
 
 def build() -> JobQueue:
-    """The setting `jobs` names the store of the jobs."""
+    """A queue of images in front of a model; the setting `jobs` names the store of the jobs."""
     model = chosen_model("digits_accurate")
     return JobQueue(Pipeline(ImageDecoder(model.reference), model, name="digits"), name=NAME)
 
@@ -95,7 +95,7 @@ async def accepts_at_once() -> Row:
 
 
 async def killed(images: Images) -> Row:
-    """A server without programs, a worker that is killed while it works, and a new worker."""
+    """Kills a worker while it works on the jobs of a server without programs, then starts a new worker."""
     with TemporaryDirectory() as folder:
         environ = {"MLPATTERNS_JOBS": f"sqlite:///{folder}/jobs.db", "MLPATTERNS_LEASE_SECONDS": "1"}
         async with AsyncExitStack() as stack:

@@ -5,7 +5,7 @@ Group: serving
 Book: chapter4_serving_patterns/batch_pattern
 Mercari: Batch
 Japanese: バッチ推論パターン
-When: predictions are read later, all together, and no client waits for one
+When: predictions are read later, many at a time, and no client waits for one
 When not: an answer is needed at once, or most rows are never looked at
 
 Diagram:
@@ -50,7 +50,7 @@ def flowers(described: ModelMetadata) -> list[Any]:
 
 
 def build() -> Predictor:
-    """The setting `batch` names the table; its rows are predicted at the start, and then every hour."""
+    """The setting `batch` names the table; its rows are predicted at startup, and then every hour."""
     return BatchJob(chosen_model("iris_sklearn_svc"), cron="0 * * * *", rows=flowers, name="batch")
 
 
@@ -58,7 +58,7 @@ app = serve(build)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Fills its own tables, predicts them, adds rows, and kills a run."""
+    """Fills its own tables, predicts their rows, adds rows, and kills a run."""
     with TemporaryDirectory() as folder:
         return Evidence("batch", (*await in_order(folder), await two_at_once(folder), await killed(folder)))
 

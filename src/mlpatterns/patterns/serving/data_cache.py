@@ -1,18 +1,18 @@
 """Data cache
 
-Need: Prepare the input of a key once, not at every request
+Need: Prepare the input for a key once, not for every request
 Group: serving
 Book: chapter4_serving_patterns/data_cache_pattern
 Mercari: Data cache
 Japanese: データキャッシュパターン
-When: inputs are named by a key, come again, and cost more to load and prepare than to predict
-When not: clients send their inputs themselves; or answers may be kept, which is a prediction cache and keeps less
+When: keys identify the inputs, the same keys recur, and an input costs more to load and prepare than to predict
+When not: clients send their inputs themselves; or answers may be cached: a prediction cache then stores less
 
 Diagram:
     client ── key ──▶ cache ── miss ──▶ image by key ─▶ decode, resize
                         │ hit    ◀── the pixels, kept under the loader's digest
                         ▼
-                      model ──▶ the answer, made anew each time
+                      model ──▶ the answer, computed each time
 
 Commands:
     mlpatterns train digits_accurate
@@ -89,7 +89,7 @@ async def twice(client: httpx.AsyncClient) -> tuple[Row, Row]:
 async def at_once(store: str) -> Row:
     """One request with many keys, with a store outside the process."""
     loader, rows = CountingModel(), [[float(key)] for key in KEYS]
-    async with client(DataCache(loader, store=store, store_timeout=5)) as http:  # so long for slow machines
+    async with client(DataCache(loader, store=store, store_timeout=5)) as http:  # seconds; slow machines need them
         right = (await http.post("/predict", json={"data": rows})).json() == {"prediction": rows}
         found = re.findall(r"^mlpatterns_cache_lookup_seconds_count\S* (\S+)$", (await http.get("/metrics")).text, re.M)
     lookups = sum(int(float(count)) for count in found)

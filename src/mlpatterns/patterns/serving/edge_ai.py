@@ -5,8 +5,8 @@ Group: serving
 Book: chapter4_serving_patterns/edge_ai_pattern
 Mercari: Edge prediction
 Japanese: エッジAIパターン
-When: a picture must not leave the device, the network is slow or away, or nobody wants to pay for a server a user
-When not: the model is too large for a phone, or must not be in the hands of its users
+When: a picture must not leave the device, the network is slow or absent, or server costs must not grow with users
+When not: the model is too large for a phone, or users must not get a copy of it
 
 Diagram:
     registry ──▶ site ──▶ any static host
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mlpatterns.testing import Array
 
 NAME, DIGITS, ALIKE = "edge_ai", 10, 0.995
-EVERY = 1  # every n-th image is compared: all of them
+EVERY = 1  # every n-th image is compared; 1 compares all
 app = EdgeSite(EdgeModel.fast("digits_fast"), EdgeModel.accurate("digits_accurate"))
 
 

@@ -1,18 +1,18 @@
 """Horizontal microservice
 
-Need: Ask several models at once and put their answers together
+Need: Ask several models at once and combine their answers
 Group: serving
 Book: chapter4_serving_patterns/horizontal_microservice_pattern
 Mercari: Microservice horizontal
 Japanese: 並列マイクロサービスパターン
-When: several models look at the same input, and each is to be trained, released and scaled apart from the others
-When not: one model could answer for all; or a model needs another one's answer, which is a pipeline
+When: several models take the same input, and each must be trained, released and scaled independently of the others
+When not: one model could give all the answers; or one model needs the answer of another, which is a pipeline
 
 Diagram:
                       ┌─▶ setosa ──────┐
     client ─▶ front ──┼─▶ versicolor ──┼─▶ all answers, or the most probable
                       └─▶ virginica ───┘
-    each is a process of its own where MLPATTERNS_SERVICE_<NAME>_URL says where it is
+    a model runs in its own process if MLPATTERNS_SERVICE_<NAME>_URL gives its address
 
 Commands:
     mlpatterns train iris_binary_setosa iris_binary_versicolor iris_binary_virginica

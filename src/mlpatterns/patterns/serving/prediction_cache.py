@@ -1,12 +1,12 @@
 """Prediction cache
 
-Need: Answer what was asked before without asking the model
+Need: Answer a question that was asked before without running the model
 Group: serving
 Book: chapter4_serving_patterns/prediction_cache_pattern
 Mercari: Prediction cache
 Japanese: 推論キャッシュパターン
-When: the same questions come again, and the answer is decided by what is asked
-When not: hardly any question comes twice, or the answer must follow something that is not part of the question
+When: the same requests recur, and the answer depends on nothing but the request
+When not: requests hardly ever recur, or the answer depends on something that is not part of the request
 
 Diagram:
     client ── key ──▶ cache ── miss ──▶ image by key ─▶ decode ─▶ model
@@ -92,11 +92,11 @@ async def crowd() -> Row:
 
 
 async def versions(store: str) -> Row:
-    """Versions 1, 2 and 1 again, on a store that survives the changes."""
+    """Serves versions 1, 2 and 1 again, all with one store."""
     found = []
     for version in "121":
         model = CountingModel(version=version, digest=version)
-        async with client(PredictionCache(model, store=store, store_timeout=5)) as http:  # so long for slow machines
+        async with client(PredictionCache(model, store=store, store_timeout=5)) as http:  # slow machines need 5 s
             headers = (await http.post("/predict", json={"data": [[1.0]]})).headers
             found.append((headers.get("x-mlp-version", "no answer"), headers.get("x-mlp-cache", "no cache")))
     shown = ", ".join(" ".join(answer) for answer in found)
@@ -105,7 +105,7 @@ async def versions(store: str) -> Row:
 
 
 async def dead_store() -> Row:
-    """A store that cannot work, because its folder is not a folder."""
+    """A store that cannot be opened, because /dev/null is not a folder."""
     async with client(PredictionCache(CountingModel(), store="sqlite:////dev/null/cache.db")) as http:
         asked = await ask_keys(http, [[[float(number)]] for number in range(DEAD)])
     right = sum(one == ("miss", [number]) for number, one in enumerate(zip(asked.states, asked.answers, strict=True)))

@@ -1,17 +1,17 @@
 """Prep-pred
 
-Need: Scale preprocessing and prediction apart from each other
+Need: Scale preprocessing and prediction independently of each other
 Group: serving
 Book: chapter4_serving_patterns/prep_pred_pattern
 Mercari: Prep-pred
 Japanese: 前処理・推論パターン
-When: to prepare an input costs more than to predict it, or needs other machines or libraries than the model
-When not: both are quick: a call from one process to another costs more than it saves
+When: preprocessing costs more than prediction, or needs other machines or libraries than the model
+When not: both are fast; a call from one process to another then costs more than it saves
 
 Diagram:
     client ──┬─▶ prep: decode, resize ──┬─▶ pred: the model
              └─▶ prep: decode, resize ──┘
-    as many of each as it needs, where MLPATTERNS_SERVICE_PRED_URL says where the model is; else one process
+    any number of processes of each, if MLPATTERNS_SERVICE_PRED_URL gives the model's address; else one process
 
 Commands:
     mlpatterns train digits_accurate
@@ -45,7 +45,7 @@ SEEN, PHOTOS, SIDE = 100, 16, 2000  # a photo has four megapixels
 
 
 def build() -> Pipeline:
-    """One part turns images into pixels, the other pixels into probabilities; each may run in another process."""
+    """One part turns images into pixels, the other pixels into probabilities; each may run in its own process."""
     model = chosen_model("digits_accurate")
     prep = Service("prep", ImageDecoder(model.reference))
     return Pipeline(prep, Service("pred", model), name=NAME, tells_health=True)
@@ -55,7 +55,7 @@ app = serve(build, answers=Answers(predict=nested_prediction))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Predicts in one process, then in two that prepare and one that predicts, which is killed."""
+    """Predicts in one process, then in two that prepare and one that predicts; kills the one that predicts."""
     images = digit_images(SEEN)
     labels = [(await ask(client, data, "/predict/label"))["prediction"] for data, _ in images]
     right = np.mean([label == truth for label, (_, truth) in zip(labels, images, strict=True)])

@@ -5,7 +5,7 @@ Group: serving
 Book: chapter4_serving_patterns/sync_async_pattern
 Mercari: Multiple stage prediction
 Japanese: 時間差推論パターン
-When: an answer is wanted now, a better one may follow, and both models look at the same input
+When: callers want an answer now, a better one may follow, and both models take the same input
 When not: the fast model is good enough, or its mistakes would do harm before the better answer comes
 
 Diagram:
@@ -41,7 +41,7 @@ SEEN = 200
 
 
 def build() -> SyncAsync:
-    """Each model decodes the image itself; the slow one does it in its worker."""
+    """Each model has its own image decoder; the slow model decodes in its worker."""
     fast, slow = OnnxModel("digits_fast"), OnnxModel("digits_accurate")
     later = JobQueue(Pipeline(ImageDecoder(slow.reference), slow, name=SLOW))
     return SyncAsync(Pipeline(ImageDecoder(fast.reference), fast, name=FAST), later, name=NAME)
@@ -61,7 +61,7 @@ app = serve(build, answers=ANSWERS)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Gets the digits now and later, then breaks the fast model and the queue."""
+    """Gets both answers for each image, then breaks the fast model and the queue."""
     await until_ready(client, "/health/all", {FAST: "ok", SLOW: "ok"})
     images = digit_images(SEEN)
     answers = [await ask(client, data) for data, _ in images]
@@ -85,7 +85,7 @@ def compared(found: list[tuple[Any, Any, str]]) -> tuple[Row, Row, Row]:
 
 
 async def fast_fails() -> Row:
-    """If the fast model fails, no job is made, because the client would not learn its id."""
+    """If the fast model fails, no job is created, because the client would not learn its id."""
     with TemporaryDirectory() as folder:
         slow = JobQueue(CountingModel(labels=("0",)), store=f"sqlite:///{folder}/jobs.db")
         async with client(SyncAsync(FlakyModel(), slow), answers=ANSWERS) as http:
@@ -98,7 +98,7 @@ async def fast_fails() -> Row:
 
 
 async def queue_fails() -> Row:
-    """A store that cannot work, because its folder is not a folder."""
+    """A store that cannot be opened, because /dev/null is not a folder."""
     slow = JobQueue(CountingModel(), store="sqlite:////dev/null/jobs.db")
     async with client(SyncAsync(CountingModel("fast", labels=("0",)), slow), answers=ANSWERS) as http:
         answer = await http.post("/predict", json={"data": [[1.0]]})

@@ -1,17 +1,17 @@
 """Synchronous
 
-Need: Wait for the answer before going on, over REST or gRPC
+Need: Wait for the answer before you continue, over REST or gRPC
 Group: serving
 Book: chapter4_serving_patterns/synchronous_pattern
 Mercari: Synchronous
 Japanese: 同期推論パターン
-When: whoever asks cannot go on without the answer, and other programs ask by gRPC while people and scripts ask by REST
-When not: the answer takes longer than anybody waits, or the caller has no use for it now: then let it ask for it later
+When: the caller cannot continue without the answer; some callers use gRPC, and others (people, scripts) use REST
+When not: the answer takes longer than a caller waits, or the caller does not need it now: let it fetch the answer later
 
 Diagram:
     script  ── REST ──▶ ┐                 ┌▶ the same model,
-            ◀─────────  ├ limits, keys,  ─┤  the same sentence for a mistake,
-    service ── gRPC ──▶ ┘ deadlines       └▶ the same end when time is up
+            ◀─────────  ├ limits, keys,  ─┤  the same message for a mistake,
+    service ── gRPC ──▶ ┘ deadlines       └▶ the same error when time is up
 
 Commands:
     mlpatterns train iris_sklearn_svc
@@ -104,7 +104,7 @@ async def predict(remote: Predictor, **fields: Any) -> Any:
 
 
 async def error_of(remote: Predictor, **fields: Any) -> tuple[str, str]:
-    """The code and the sentence of the error."""
+    """The code and the message of the error; ``answered`` and no message if there is none."""
     try:
         await predict(remote, **fields)
     except PredictionError as error:

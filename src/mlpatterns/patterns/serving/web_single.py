@@ -5,7 +5,7 @@ Group: serving
 Book: chapter4_serving_patterns/web_single_pattern
 Mercari: Web single
 Japanese: Webシングルパターン
-When: you have one model, its answers are wanted at once, and one process (or copies of it) can hold all of it
+When: you have one model, callers want its answers at once, and one process (or copies of it) can do all the work
 When not: the input must be prepared on other hardware than the model's, or an answer takes longer than a client waits
 
 Diagram:
@@ -52,7 +52,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def every_row(client: httpx.AsyncClient, rows: Sequence[list[float]]) -> Row:
-    """Sends rows of three classes, so that the first row's answer for all of them would fail."""
+    """Sends rows of three classes, so that a server that gives all of them the first row's answer fails."""
     whole = await predict(client, rows)
     single = [await predict(client, [row]) for row in rows]
     same = len(whole) == len(rows) and all(map(close, whole, single)) and not close(single[0], single[1])
@@ -81,7 +81,7 @@ async def together(client: httpx.AsyncClient, rows: Sequence[list[float]]) -> Ro
     right = 0
     if len(expected) == len(rows):
         right = sum(close(answer, expected[number]) for number, answer in zip(order, answers, strict=True))
-    varied = len(set(map(str, expected))) > 3  # else exchanged answers would pass
+    varied = len(set(map(str, expected))) > 3  # else swapped answers would pass
     claim = f"{CONCURRENT} requests at once, each gets the answer to its own row"
     return Row(claim, f"{CONCURRENT} right", f"{right} right", right == CONCURRENT and varied)
 

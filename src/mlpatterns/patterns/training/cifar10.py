@@ -1,19 +1,19 @@
 """Image classifier on CIFAR-10
 
-Need: Train an image classifier with PyTorch and follow its experiments
+Need: Train an image classifier with PyTorch and track its experiments
 Group: training
 Book: chapter2_training/cifar10
 Mercari: Pipeline training
 Japanese: CIFAR-10画像分類の学習
-When: training takes minutes to days, its steps are worth keeping apart, and a machine may die under it
-When not: the data is a table that a laptop fits in seconds; one script is then all there is to separate
+When: training takes minutes to days, its steps are worth separating, and the machine may fail before it ends
+When not: the data is a table on which a laptop fits a model in seconds; one script is then enough
 
 Diagram:
     archive ─▶ preprocess ─▶ train ─▶ build ──────────▶ evaluate ─▶ register
-               (or drawn)    │   ▲    ONNX, proven      served, over
+    (or synthetic)           │   ▲    ONNX, proven      served, over
                              ▼   │    equal; int8       OIP
                            checkpoint
-    the output of each step is kept by the content of what went in, and found again
+    the output of each step is stored under a digest of its parameters and inputs, and reused
 
 Commands:
     mlpatterns train cifar10 --synthetic

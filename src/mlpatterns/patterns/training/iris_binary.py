@@ -1,12 +1,12 @@
 """Iris, one class against the rest
 
-Need: Train one two-class model for each class
+Need: Train one two-class classifier for each class
 Group: training
 Book: chapter2_training/iris_binary
 Mercari: Batch training
 Japanese: アイリス二値分類の学習
-When: each class is to have a model of its own, that is trained, released and scaled apart from the others
-When not: the classes exclude each other and always change together; one model of all of them is simpler and knows more
+When: each class needs its own model, which is trained, released and scaled independently of the others
+When not: the classes are mutually exclusive and always change together; one model of all classes is then simpler
 
 Diagram:
     data ─┬─ setosa or other ─────▶ train ─▶ iris_binary_setosa
@@ -58,7 +58,7 @@ def demo(home: Path) -> Evidence:
 
 
 async def champions(home: Path) -> list[str]:
-    """For each model the species with the highest first probability, and the champion's version."""
+    """For each model, SPECIES:VERSION: the species with the highest first probability, and the champion's version."""
     models = [OnnxModel(f"{NAME}_{target}") for target in TARGETS]
     async with running(*models, settings=Settings(home=home)):
         return [f"{await favourite(model)}:{model.metadata.version}" for model in models]

@@ -1,11 +1,11 @@
 """Iris outlier detector
 
-Need: Train a detector of inputs unlike the training data
+Need: Train a detector of inputs that are unlike the training data
 Group: training
 Book: chapter2_training/iris_sklearn_outlier
 Mercari: Batch training
 Japanese: アイリス外れ値検知の学習
-When: a prediction on an input unlike all that a model was trained on must be known to be worth little
+When: callers must know that a prediction is unreliable, because its input is unlike all training data
 When not: you want to know whether the data as a whole has drifted; compare its distribution with the profile instead
 
 Diagram:
@@ -32,7 +32,7 @@ SEED = 7
 
 
 def demo(home: Path) -> Evidence:
-    """Trains twice with one seed into `home`, then sends a usual and an unusual row to the champion."""
+    """Trains twice with one seed into `home`, then sends a normal row and an outlier to the champion."""
     first = train(NAME, home=home, options={"seed": SEED})
     second = train(NAME, home=home, options={"seed": SEED}, promote=True)
     served, answers = asyncio.run(champion(home))

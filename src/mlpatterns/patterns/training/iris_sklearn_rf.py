@@ -5,12 +5,12 @@ Group: training
 Book: chapter2_training/iris_sklearn_rf
 Mercari: Batch training
 Japanese: アイリスランダムフォレストの学習
-When: trees fit the data, and a server must answer exactly as the forest that was evaluated
-When not: hundreds of deep trees make the file large and each answer slow; a model of another kind is then smaller
+When: trees suit the data, and a server must give exactly the answers of the forest that was evaluated
+When not: hundreds of deep trees would make the file large and each answer slow; another kind of model is then smaller
 
 Diagram:
     fitted:   row ─▶ float64 ─▶ standardise ─▶ float32 ─▶ trees ─▶ probabilities
-    exported: row ─▶ the same trees, the scaling exactly in their thresholds ─▶ the same probabilities
+    exported: row ─▶ the same trees, with the scaling folded exactly into their thresholds ─▶ the same probabilities
 
 Commands:
     mlpatterns train iris_sklearn_rf --test-size 0.3 --seed 0

@@ -1,12 +1,12 @@
 """Model DB
 
-Need: Know which model was trained from what, and where it is
+Need: Know what each model was trained from, and where it is
 Group: training
 Book: chapter2_training/model_db
 Mercari: Data model versioning
 Japanese: モデル管理データベース
-When: more than one person or program trains or serves, and each must find the same model by name, version or alias
-When not: one file beside the server is all there is; put its name into the command that serves it
+When: several people or programs train or serve models, and all must find the same model by name, version or alias
+When not: you have a single model file beside the server; name that file in the command that serves it
 
 Diagram:
     trainers ──▶ projects ─▶ models ─▶ experiments ─▶ versions ◀── aliases ◀── servers
@@ -39,7 +39,7 @@ app = ModelDB()
 
 
 def demo(home: Path) -> Evidence:
-    """Tests a server process of its own, kills it while it works, and checks the data with a new one."""
+    """Starts a server process and tests it, kills it during registrations, and checks the data with a new process."""
     return Evidence(NAME, tuple(asyncio.run(proven(home))))
 
 
