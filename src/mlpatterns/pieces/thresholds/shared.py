@@ -140,7 +140,7 @@ class SharedParameters:
         if before is not None:
             log.info("%s has the parameters of revision %d, by %s", self._path, document.revision, document.by)
         for each in self.warnings:
-            log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
+            log.warning("%s: %s; `mlpatterns run --reset-shared` resets what commands have set", self._path, each)
         return values
 
     def _usable(self, kept: StoredParameters) -> Parameters:
