@@ -31,7 +31,7 @@ def run(
     ],
     model: Annotated[str, flag("NAME, NAME@ALIAS, NAME:3 or FILE.onnx.")],
     where: Annotated[str, flag("Only rows that match, e.g. \"species = 'setosa' and petal_length > 1.5\".")] = "",
-    cron: Annotated[str | None, flag("Run now and then on this cron schedule (UTC), until SIGTERM.")] = None,
+    cron: Annotated[str | None, flag("Run at once, then by this cron schedule (UTC), until SIGTERM.")] = None,
     restart: Annotated[bool, flag("Start over, and delete what earlier runs wrote to OUT.", "--restart")] = False,
     batch_rows: Annotated[
         int | None, flag("Rows per model call. (default: the best number, found in the first second)")

@@ -26,12 +26,9 @@ def command(
     until: Annotated[str | None, typer.Option(help="Leave out rows from this time on.")] = None,
     control: Annotated[str | None, typer.Option(help="The arm to compare with. (default: the first)")] = None,
     weights: Annotated[
-        str | None,
-        typer.Option(help="Planned shares, such as a=60,b=40; checks whether the numbers of users fit them."),
+        str | None, typer.Option(help="Planned shares, such as a=60,b=40; checks whether the users by arm fit them.")
     ] = None,
-    per_user: Annotated[
-        str, typer.Option(help="How to combine several rows of a user: sum, mean, max, min, last, any.")
-    ] = "sum",
+    per_user: Annotated[str, typer.Option(help="To combine rows of a user: sum, mean, max, min, last, any.")] = "sum",
     missing: Annotated[str, typer.Option(help="How to count a user without a value: zero, left_out.")] = "zero",
     better: Annotated[str, typer.Option(help="Which is better: higher, lower.")] = "higher",
     alpha: Annotated[
@@ -82,11 +79,7 @@ def _print(verdict: Verdict, moved: int, *, checked: bool) -> None:
     table(heads, [_row(arm, one) for arm, one in metric.arms.items()], heading=True)
     if moved:
         say(f"{moved} users were in two arms and are left out")
-    say(
-        f"users by arm: p = {verdict.srm_p:.2g}"
-        if checked
-        else "users by arm: not checked; give --weights a=60,b=40 to check"
-    )
+    say(f"users by arm: p = {verdict.srm_p:.2g}" if checked else "users by arm: not checked; give --weights to check")
     for warning in verdict.warnings:
         say(f"warning: {warning}")
     say(f"{verdict.state}: {verdict.says}")

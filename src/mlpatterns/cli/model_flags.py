@@ -27,7 +27,7 @@ Columns = Annotated[
 ]  # fmt: skip
 Missing = Annotated[
     str | None,
-    flag("Columns or inputs that accept null as a missing value; all: all those of floats.", panel=PANEL,
+    flag("Columns or inputs that accept null as a missing value; all: every float column and input.", panel=PANEL,
          metavar="COLUMN,…|all"),
 ]  # fmt: skip
 Threshold = Annotated[
@@ -36,7 +36,7 @@ Threshold = Annotated[
 ]
 SampleFile = Annotated[
     Path | None,
-    flag("Rows that the model can predict. The first is the sample; it also sets the size of free axes.",
+    flag("Rows that the model can predict. The first is the model's sample; it also sets the size of free axes.",
          panel=PANEL, metavar="FILE.csv|.npz"),
 ]  # fmt: skip
 ExtraColumns = Annotated[

@@ -31,7 +31,7 @@ __all__ = ["command"]
 MODEL, SERVER, LIMITS, LOGS, SECURITY = PANEL, "Server", "Limits", "Logs", "Access"
 PROGRAMS = (
     "Where background programs, such as job workers and monitors, run: inside the server, apart (in a separate "
-    "process) or off. (default: inside; with several workers apart)"
+    "process) or off. (default: inside; apart if there are several workers)"
 )
 KEYS = (
     "Keys of the clients that may send requests. Other users can see a command line: prefer MLPATTERNS_API_KEYS_FILE."

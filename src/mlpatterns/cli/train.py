@@ -72,7 +72,7 @@ def command(
     ] = None,
     epochs: Annotated[int | None, flag("For cifar10: how often to train on all images. (default: 20)")] = None,
     batch_size: Annotated[int | None, flag("For cifar10: images per batch. (default: 128)")] = None,
-    learning_rate: Annotated[float | None, flag("For cifar10: the highest of the schedule. (default: 0.05)")] = None,
+    learning_rate: Annotated[float | None, flag("For cifar10: the schedule's highest rate. (default: 0.05)")] = None,
     num_workers: Annotated[int | None, flag("For cifar10: threads that prepare batches ahead. (default: 2)")] = None,
     threads: Annotated[int | None, flag("For cifar10: torch's threads. (default: the CPUs of this machine)")] = None,
 ) -> None:

@@ -26,7 +26,7 @@ __all__ = ["Gallery"]
 
 log = logging.getLogger("mlpatterns")
 
-UNKNOWN = "its pieces and its readiness are unknown now; see the server's log"
+UNKNOWN = "its pieces and its readiness are unknown now; the server's log says why"
 HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
 

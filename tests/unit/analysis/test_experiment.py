@@ -55,7 +55,7 @@ def test_before_100_users_and_10_events_an_arm_nothing_is_concluded(few: dict[st
 
 def test_while_exposures_are_lost_nothing_is_concluded() -> None:
     found = verdict_of([outcomes(a=arm(0.1), b=arm(0.5))], FAIR, frozen="7 exposures were lost")
-    assert (found.state, found.says) == ("frozen", "nothing is concluded now: 7 exposures were lost")
+    assert (found.state, found.says) == ("frozen", "no conclusion is possible now: 7 exposures were lost")
 
 
 def test_a_mismatch_of_the_users_is_never_valid_whatever_the_metric_says() -> None:
