@@ -29,8 +29,8 @@ def build(
     out: Annotated[
         Path | None, flag("The folder of the site. (default: edge/site in the home folder)", metavar="DIR")
     ] = None,
-    fast: Annotated[str, flag("The model to quantize to 8 bits. (default: digits_fast)")] = "digits_fast",
-    accurate: Annotated[str, flag("The model that stays as it is. (default: digits_accurate)")] = "digits_accurate",
+    fast: Annotated[str, flag("The model to quantize to 8 bits.")] = "digits_fast",
+    accurate: Annotated[str, flag("The model that stays as it is.")] = "digits_accurate",
 ) -> None:
     """Build the site: pages, models, and ONNX Runtime Web, which npm downloads.
 

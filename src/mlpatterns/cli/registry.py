@@ -31,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="Manage models, versions and aliase
 NEXT = "next: mlpatterns run {0.name}:{0.version}"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
-NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A version.")]
+NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A version, such as iris:3.")]
 
 
 @app.command("list")
@@ -39,7 +39,7 @@ def list_models(
     search: Annotated[str | None, flag("Only models with these words in the name or the description.")] = None,
     tag: Annotated[list[str], flag("Only models with all of these tags: KEY or KEY:VALUE.")] = [],  # noqa: B006
 ) -> None:
-    """All models with their last version, aliases and tags."""
+    """List all models with their last version, aliases and tags."""
     with opened_registry() as registry:
         rows = registry.models(search, tag)
     table(("Model", "Last version", "Aliases", "Tags"), rows, heading=True)
@@ -47,7 +47,7 @@ def list_models(
 
 @app.command("show")
 def show_model(name: Name) -> None:
-    """The versions of a model: their aliases, where they serve, their tags, when they were made, their digest."""
+    """Show the versions of a model: aliases, where they serve, tags, when they were made, digest."""
     with opened_registry() as registry, suggest_nearest(registry, name):
         rows = registry.versions(name)
     table(("Version", "Aliases", "Serves at", "Tags", "Made", "SHA-256"), rows, heading=True)
@@ -87,7 +87,7 @@ def tag(
     owner: Annotated[str, typer.Argument(metavar="NAME[:NUMBER]", help="A model, or a version of it.")],
     words: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="KEY= removes the tag.")],
 ) -> None:
-    """Give a model or a version tags."""
+    """Set or remove the tags of a model or a version."""
     for word in words:
         if not word.partition("=")[0] or "=" not in word:
             raise WrongUse(f"{word!r} is not a tag; write KEY=VALUE")
@@ -100,7 +100,7 @@ def tag(
 
 @app.command("rm")
 def remove(version: NameAndNumber) -> None:
-    """Delete a version that no alias names and that serves nowhere, then its files; its number is never used again."""
+    """Delete a version and its files, if no alias names it and it serves nowhere; its number is never used again."""
     name, number = _version(version)
     with opened_registry() as registry, suggest_nearest(registry, name):
         left = registry.delete(name, number)
@@ -111,7 +111,7 @@ def remove(version: NameAndNumber) -> None:
 def sweep_artifacts(
     dry_run: Annotated[bool, flag("Print what would be removed, and remove nothing.", "--dry-run")] = False,
 ) -> None:
-    """Remove artifacts that no version names and that are older than a day: what killed trainings left behind."""
+    """Remove artifacts older than a day that no version names; killed trainings leave them behind."""
     with opened_registry() as registry:
         found = registry.sweep(dry=dry_run)
     for url, size in found:

@@ -25,7 +25,7 @@ def command(
         bool,
         flag("With --to: serve it even if its inputs, outputs or labels differ and clients break.", "--force"),
     ] = False,
-    follow: Annotated[bool, flag("Serve the version that the alias names again.", "--follow")] = False,
+    follow: Annotated[bool, flag("Return to the version that the alias names.", "--follow")] = False,
     piece: Annotated[
         str | None, flag("If there are several HotSwaps: the path of one, NAME or NAME/PART/… as /docs shows it.")
     ] = None,

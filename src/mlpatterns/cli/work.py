@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Run a system's programs (job workers, monitors, batch runs) without serving predictions, until SIGTERM.
 
-    The servers of the same system then run with --programs off. This command ignores the setting `port`, which is for
+    Run the servers of the same system with --programs off. This command ignores the setting `port`, which is for
     those servers.
     """
     # Only the flag gives the port: a `run` with the same settings on this machine listens on the port of the settings.
