@@ -27,7 +27,7 @@ async def experiment_example() -> None:
             await http.post("/feedback", json=told)
         found = (await http.get("/experiment")).json()
     assert sum(found["users"].values()) == 20
-    assert found["verdict"]["says"].startswith("too few yet")
+    assert found["verdict"]["says"].startswith("too few users or events yet")
 
 
 async def metric_example() -> None:

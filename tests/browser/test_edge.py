@@ -174,7 +174,7 @@ def test_an_empty_pad_says_so_and_asks_no_model(page: Browser) -> None:
     before = page.run("document.body.dataset.frames")
     draw(page, [])
     page.run("document.getElementById('pad').dispatchEvent(new PointerEvent('pointerup'))")
-    until(page, "document.getElementById('note').textContent === 'no digit in sight'")
+    until(page, "document.getElementById('note').textContent === 'no digit found'")
     assert page.run("document.body.dataset.frames") == before
 
 

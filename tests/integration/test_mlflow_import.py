@@ -135,7 +135,7 @@ def test_the_same_version_is_registered_once_unless_it_is_asked_for_again(
     ]
     assert said == [
         "inside:1 (champion)",
-        "models:/inside/1 is here already, as inside:1 (champion); --again makes a new version",
+        "models:/inside/1 is already registered as inside:1 (champion); --again registers it again",
         "inside:2 (registered; champion is inside:1; `mlpatterns registry alias inside:2 champion` releases it)",
     ]
 

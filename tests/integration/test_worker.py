@@ -184,7 +184,7 @@ def test_sighup_replaces_every_worker_while_all_requests_are_answered_and_none_b
         assert _workers(server) == there
         assert server.ask("/predict", FAST) == changed
         assert server.stop() == 0
-    assert "the new worker is not ready; those there were go on" in server.output
+    assert "the new worker did not become ready, so the old workers continue" in server.output
 
 
 def _workers(server: Server) -> set[int]:

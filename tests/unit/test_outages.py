@@ -26,7 +26,7 @@ PIECES: dict[str, Callable[[], Predictor]] = {
     [
         ("cache", 200, ""),
         ("jobs", 503, "its store does not answer"),
-        ("log", 200, "takes no records now"),
+        ("log", 200, "accepts no records now"),
         ("monitor", 200, "fails and is started anew"),
     ],
 )

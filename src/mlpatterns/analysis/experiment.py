@@ -138,17 +138,20 @@ def verdict_of(
 
 def _said(first: MetricResult, srm_p: float, frozen: str) -> tuple[str, str]:
     if srm_p <= ALARM:
-        return "invalid", "the arms do not have the users that the weights say (sample ratio mismatch): find the cause"
+        return "invalid", "the numbers of users do not fit the weights (sample ratio mismatch): find the cause"
     if frozen:
-        return "frozen", f"nothing is concluded now: {frozen}"
+        return "frozen", f"no conclusion is possible now: {frozen}"
     found = {arm: result.conclusion for arm, result in first.arms.items() if result.conclusion}
     if found:
         control = next(iter(first.arms))
         what = ", ".join(f"{arm} is {conclusion} than {control}" for arm, conclusion in found.items())
         return "decided", f"{what} in {first.name}: the experiment may be stopped"
     if not all(result.enough for result in first.arms.values()):
-        return "running", f"too few yet: each arm needs {MIN_USERS} users and {MIN_EVENTS} events in {first.name}"
-    return "running", f"no difference in {first.name} is sure yet"
+        return (
+            "running",
+            f"too few users or events yet: each arm needs {MIN_USERS} users and {MIN_EVENTS} events in {first.name}",
+        )
+    return "running", f"no difference in {first.name} is significant yet"
 
 
 def _metric(outcomes: Outcomes, alpha: float, tuning: float) -> MetricResult:
@@ -200,7 +203,7 @@ def _enough(own: Estimate) -> bool:
 def _warnings(result: MetricResult) -> list[str]:
     control = next(iter(result.arms.values()))
     return [
-        f"{result.name}: of {arm} {one.missing:.1%} of the users told nothing, of the control {control.missing:.1%}"
+        f"{result.name}: {one.missing:.1%} of the users of {arm} have no value, {control.missing:.1%} of the control"
         for arm, one in result.arms.items()
         if one.missing_p is not None and one.missing_p <= ALARM
     ]

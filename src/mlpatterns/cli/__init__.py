@@ -68,11 +68,11 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Everything that is written lies under MLPATTERNS_HOME. More: `mlpatterns COMMAND --help`.")
+@app.callback(epilog="The commands keep their data under MLPATTERNS_HOME. More: `mlpatterns COMMAND --help`.")
 def options(
     context: typer.Context,
     home: Annotated[
-        Path | None, typer.Option(help="The folder of the models and of all other data.", show_default=".mlpatterns")
+        Path | None, typer.Option(help="The folder for models and all other data.", show_default=".mlpatterns")
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
@@ -85,31 +85,31 @@ def options(
         release_hangup()
 
 
-app.command("list", short_help="All systems: name, group, need.")(listing.command)
-app.command("find", short_help="Which system is for what you need.")(find.command)
-app.command("show", short_help="One system: need, diagram, when, commands.")(show.command)
+app.command("list", short_help="List all systems: name, group, need.")(listing.command)
+app.command("find", short_help="Find the systems that match a need.")(find.command)
+app.command("show", short_help="Show one system: need, diagram, when, commands.")(show.command)
 app.command("train", short_help="Train a model and register it.")(train.command)
 app.command("run", short_help="Serve a pattern, a Python file or an ONNX file.")(run.command)
-app.command("work", short_help="Run a system's programs, without its predictions.")(work.command)
-app.command("demo", short_help="Prove what a system claims.")(demo.command)
+app.command("work", short_help="Run a system's background programs, without serving predictions.")(work.command)
+app.command("demo", short_help="Run a system and check its claims.")(demo.command)
 app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
 app.command("new", short_help="Make a project of your own from a pattern.")(new.command)
-app.command("experiment", short_help="Which arm of an experiment is better, by a table of outcomes.")(
-    experiment.command
-)
-app.command("drift", short_help="Whether rows still look like others did.")(drift.command)
-app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
-    predict.command
-)
-app.command("log", short_help="What a system was asked and what it answered.")(log.command)
-app.command("fetch", short_help="Bring a model to where a server will load it, verified.")(fetch.command)
-app.command("load", short_help="Load a server, or find the most that it bears.")(load.command)
-app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
-app.add_typer(batch.app, name="batch", short_help="Predictions of whole tables and files.")
-app.add_typer(registry.app, name="registry", short_help="Models, versions and aliases of the registry.")
-app.add_typer(image.app, name="image", short_help="An image with server, system and model in it.")
-app.add_typer(edge.app, name="edge", short_help="A site that predicts in the browser, on the device.")
-app.command("settings", short_help="Every setting, its value and its source.")(settings.command)
+app.command("experiment", short_help="Compare the arms of an experiment, from a table of outcomes.")(experiment.command)
+app.command("drift", short_help="Check whether a table's rows have drifted from another's.")(drift.command)
+app.command(
+    "predict",
+    short_help="Send data to a server and print its prediction.",
+    context_settings={"ignore_unknown_options": True},
+)(predict.command)
+app.command("log", short_help="Show the requests and answers in a system's log.")(log.command)
+app.command("fetch", short_help="Copy a model to a server's folder, and verify it.")(fetch.command)
+app.command("load", short_help="Load-test a server, or find the highest rate it sustains.")(load.command)
+app.command("swap", short_help="Show or change the version that a server serves.")(swap.command)
+app.add_typer(batch.app, name="batch", short_help="Predict every row of a table or file.")
+app.add_typer(registry.app, name="registry", short_help="Manage models, versions and aliases in the registry.")
+app.add_typer(image.app, name="image", short_help="Build an image with server, system and model.")
+app.add_typer(edge.app, name="edge", short_help="Build or serve a site that predicts in the browser.")
+app.command("settings", short_help="Show every setting, its value and its source.")(settings.command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,12 +12,12 @@ from mlpatterns.user_errors import WrongUse
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Predictions of whole tables and files.")
+app = typer.Typer(no_args_is_help=True, help="Predict every row of a table or file.")
 
 
 @app.callback()
 def group() -> None:
-    """Predictions of whole tables and files."""
+    """Predict every row of a table or file."""
 
 
 @app.command("run")
@@ -27,17 +27,20 @@ def run(
     ],
     sink: Annotated[
         str,
-        typer.Argument(metavar="OUT", help="The same forms; a .parquet becomes a folder of parts, a table is created."),
+        typer.Argument(metavar="OUT", help="As IN; a .parquet becomes a folder of parts, and a table is created."),
     ],
     model: Annotated[str, flag("NAME, NAME@ALIAS, NAME:3 or FILE.onnx.")],
-    where: Annotated[str, flag("Rows to take: \"species = 'setosa' and petal_length > 1.5\".")] = "",
-    cron: Annotated[str | None, flag("Run at the start and then by this schedule (UTC), until SIGTERM.")] = None,
-    restart: Annotated[bool, flag("Begin anew, and delete what earlier runs wrote there.", "--restart")] = False,
+    where: Annotated[str, flag("Only rows that match, e.g. \"species = 'setosa' and petal_length > 1.5\".")] = "",
+    cron: Annotated[str | None, flag("Run at once, then by this cron schedule (UTC), until SIGTERM.")] = None,
+    restart: Annotated[bool, flag("Start over, and delete what earlier runs wrote to OUT.", "--restart")] = False,
     batch_rows: Annotated[
-        int | None, flag("Rows in one call of the model. (default: the best number, found in the first second)")
+        int | None, flag("Rows per model call. (default: the best number, found in the first second)")
     ] = None,
 ) -> None:
-    """Predict every row of IN into OUT, each once. A run that was stopped or killed continues where it stopped."""
+    """Predict every row of IN once, and write the results to OUT.
+
+    If a run was stopped or killed, the same command continues where it stopped.
+    """
     if batch_rows is not None and batch_rows < 1:
         raise WrongUse("--batch-rows must be at least 1")
     check_model(model)

@@ -41,11 +41,11 @@ def run_once(model: str, source: str, sink: str, *, where: str, restart: bool, b
         except PredictionError as error:
             raise UserError(f"{error}; the same command continues where this run stopped") from error
     if done is None:
-        say("nothing to predict: an earlier run predicted all of it; --restart begins anew")
+        say("nothing to predict: an earlier run predicted all rows; --restart predicts them again")
         return
     say(f"{done.rows} rows predicted, {done.failed} failed, by {done.model}, in {max(0.0, done.at - done.began):.1f} s")
     if done.failed:
-        say("the rows that failed, and why, are beside the results: *.errors.csv, or the table *_errors")
+        say("the failed rows and their errors are next to the results: in *.errors.csv, or the table *_errors")
 
 
 def run_scheduled(

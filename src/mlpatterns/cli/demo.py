@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["command", "print_evidence"]
 
 
-def command(name: Annotated[str, typer.Argument(help="The system's name, or the book's.")]) -> int:
-    """Prove what a system claims: run it, print claim by claim what was measured; exit 1 if one does not hold.
+def command(name: Annotated[str, typer.Argument(help="The system's name, or its name in the book.")]) -> int:
+    """Run a system, measure each of its claims and print the results; exit 1 if a claim does not hold.
 
-    Models that are not trained yet are trained first. Only they are shared with your servers: the demo has the default
-    settings, and neither reads nor changes weights, pins, parameters, jobs and logs.
+    It first trains the models that are not trained yet. It shares only models with your servers: it uses the default
+    settings, and neither reads nor changes weights, pins, parameters, jobs or logs.
     """
     system = require(name, "demo")
     try:

@@ -19,8 +19,8 @@ __all__ = ["command"]
 
 
 def command(
-    reference: Annotated[Path, typer.Argument(metavar="REF", help="Rows as they were: .csv or .parquet.")],
-    now: Annotated[Path, typer.Argument(metavar="NOW", help="Rows as they are now, with the same columns.")],
+    reference: Annotated[Path, typer.Argument(metavar="REF", help="The earlier rows: .csv or .parquet.")],
+    now: Annotated[Path, typer.Argument(metavar="NOW", help="The current rows, with the same columns.")],
     category: Annotated[
         list[str] | None, typer.Option(help="A column whose numbers are categories. May be repeated.")
     ] = None,
@@ -71,7 +71,7 @@ def _same_columns(reference: str, old: Collection[str], now: str, new: Collectio
         raise TableError(f"{now} lacks {', '.join(map(repr, lacking))}, which {reference} has; --ignore leaves one out")
     more = sorted(set(new) - set(old))
     if more:
-        note(f"{', '.join(more)} of {now} is not in {reference}, and is left out")
+        note(f"columns of {now} that are not in {reference} are left out: {', '.join(more)}")
 
 
 def _check_values(path: str, columns: Collection[ColumnValues]) -> None:

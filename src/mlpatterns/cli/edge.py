@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def group() -> None:
-    """A static site that predicts on the device: no picture leaves it."""
+    """A static site that predicts in the browser: no picture leaves the device."""
 
 
 @app.command()
@@ -29,12 +29,12 @@ def build(
     out: Annotated[
         Path | None, flag("The folder of the site. (default: edge/site in the home folder)", metavar="DIR")
     ] = None,
-    fast: Annotated[str, flag("The model to quantize to 8 bits. (default: digits_fast)")] = "digits_fast",
-    accurate: Annotated[str, flag("The model that stays as it is. (default: digits_accurate)")] = "digits_accurate",
+    fast: Annotated[str, flag("The model to quantize to 8 bits.")] = "digits_fast",
+    accurate: Annotated[str, flag("The model that stays as it is.")] = "digits_accurate",
 ) -> None:
-    """Build the site: pages, models, and ONNX Runtime Web, which npm brings.
+    """Build the site: pages, models, and ONNX Runtime Web, which npm downloads.
 
-    Any static host serves the folder as it is; a camera needs https, or localhost.
+    Any static web host can serve the folder; the camera needs https or localhost.
     """
     from mlpatterns.edge.site import EdgeModel, build_site
 
@@ -55,10 +55,10 @@ def serve(
         Path | None,
         typer.Argument(metavar="[DIR]", help="The folder of the site; by default edge/site in the home folder."),
     ] = None,
-    host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
-    port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p")] = None,
+    host: Annotated[str | None, flag("The address to listen on. (default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, flag("The port; 0 takes a free one. (default: 8000)", "--port", "-p")] = None,
 ) -> None:
-    """Serve a site that was built. It sends files and accepts no data."""
+    """Serve a site that `edge build` made. It sends files and accepts no data."""
     settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)
 
     from mlpatterns.edge.serve import site_app

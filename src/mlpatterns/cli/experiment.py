@@ -19,27 +19,27 @@ __all__ = ["command"]
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Outcomes: .csv with column names, or .parquet.")],
     unit: Annotated[str, typer.Option(help="The column of the user.")] = "unit",
-    arm: Annotated[str, typer.Option(help="The column of the arm that the user met.")] = "arm",
+    arm: Annotated[str, typer.Option(help="The column of the arm that the user was in.")] = "arm",
     value: Annotated[str, typer.Option(help="The column of the outcome: a number, or empty.")] = "value",
     per: Annotated[str | None, typer.Option(help="For a ratio: the column of its denominator.")] = None,
     time: Annotated[str | None, typer.Option(help="The column of the time, for --until.")] = None,
     until: Annotated[str | None, typer.Option(help="Leave out rows from this time on.")] = None,
     control: Annotated[str | None, typer.Option(help="The arm to compare with. (default: the first)")] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Planned shares, such as a=60,b=40: checks that the numbers of users fit them.")
+        str | None, typer.Option(help="Planned shares, such as a=60,b=40; checks whether the users by arm fit them.")
     ] = None,
-    per_user: Annotated[str, typer.Option(help="For several rows of a user: sum, mean, max, min, last, any.")] = "sum",
-    missing: Annotated[str, typer.Option(help="What becomes of a user without a value: zero, left_out.")] = "zero",
+    per_user: Annotated[str, typer.Option(help="To combine rows of a user: sum, mean, max, min, last, any.")] = "sum",
+    missing: Annotated[str, typer.Option(help="How to count a user without a value: zero, left_out.")] = "zero",
     better: Annotated[str, typer.Option(help="Which is better: higher, lower.")] = "higher",
     alpha: Annotated[
         float, typer.Option(min=1e-6, max=0.49, help="The probability that equal arms are ever reported as different.")
     ] = 0.05,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Compare the arms of an experiment; exit 0 if it may be stopped or goes on, 1 if it is not valid.
+    """Compare the arms of an experiment; exit 1 if the experiment is invalid, else 0.
 
-    The unit is the user: each user has one value, and users who met two arms are left out. The interval is a confidence
-    sequence: it is valid whenever you look.
+    The unit is the user: each user has one value, and users who were in two arms are left out. The interval is a
+    confidence sequence: it stays valid however often you look.
     """
     from mlpatterns.analysis.experiment import verdict_of
     from mlpatterns.analysis.srm import Period
@@ -78,8 +78,8 @@ def _print(verdict: Verdict, moved: int, *, checked: bool) -> None:
     heads = ("Arm", "Users", "Events", "Value", "Effect", "From", "To", "p", "No value", "Detectable", "Verdict")
     table(heads, [_row(arm, one) for arm, one in metric.arms.items()], heading=True)
     if moved:
-        say(f"{moved} users met two arms and are left out")
-    say(f"users by arm: p = {verdict.srm_p:.2g}" if checked else "users by arm: not checked; --weights a=60,b=40 does")
+        say(f"{moved} users were in two arms and are left out")
+    say(f"users by arm: p = {verdict.srm_p:.2g}" if checked else "users by arm: not checked; give --weights to check")
     for warning in verdict.warnings:
         say(f"warning: {warning}")
     say(f"{verdict.state}: {verdict.says}")

@@ -17,8 +17,8 @@ __all__ = ["command"]
 
 def command(
     model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS, NAME:3, or s3://… or file:///… of an ONNX file.")],
-    into: Annotated[Path, flag("The folder for the model, as NAME.onnx.", metavar="DIR")],
-    sha256: Annotated[str | None, flag("The SHA-256 that its file must have; required for a URL.")] = None,
+    into: Annotated[Path, flag("The folder to write NAME.onnx to.", metavar="DIR")],
+    sha256: Annotated[str | None, flag("The SHA-256 that the file must have; required for a URL.")] = None,
     default: Annotated[
         str | None, flag("Another model to take if this one is not available. (default: an error)")
     ] = None,
@@ -35,7 +35,7 @@ def command(
     settings = load_settings().settings
     loaded = load_model(model, into, settings=settings, sha256=sha256, default=default, wait=wait)
     if loaded.instead:
-        note(f"{loaded.instead}; the default takes its place")
+        note(f"{loaded.instead}; using the default model instead")
     say(f"{loaded.source} is {loaded.model}")
     say(f"  sha256     {loaded.sha256}")
     say(f"next: mlpatterns run {loaded.model}")

@@ -13,7 +13,9 @@ from mlpatterns.user_errors import UserError
 __all__ = ["command"]
 
 
-def command(words: Annotated[list[str], typer.Argument(metavar="WORD…", help="In English or Japanese.")]) -> None:
+def command(
+    words: Annotated[list[str], typer.Argument(metavar="WORD…", help="Words of your need, in English or Japanese.")],
+) -> None:
     """Find systems by name, need or when to use them; in English or Japanese, the best match first."""
     found = find(" ".join(words))
     if not found:

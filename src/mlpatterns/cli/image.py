@@ -35,7 +35,7 @@ def group() -> None:
 def build(
     target: Annotated[
         str,
-        typer.Argument(metavar="NAME|FILE.py|FILE.onnx", help="What the image is to serve."),
+        typer.Argument(metavar="NAME|FILE.py|FILE.onnx", help="What the image serves."),
     ],
     tag: Annotated[
         str | None, typer.Option("--tag", "-t", help="The name of the image.", show_default="NAME:VERSION of the model")
@@ -63,7 +63,7 @@ def build(
 ) -> None:
     """Build an image that serves a pattern, your Python file with its folder, a registered model or an ONNX file.
 
-    Only what serving needs is in it, in the versions that are installed here. The same inputs give the same image.
+    The image contains only what serving needs, in the versions installed here. The same inputs give the same image.
     """
     from mlpatterns.release.engines import check_tag, find_engine
 
@@ -82,9 +82,10 @@ def build(
         return
     engine = find_engine(builder)
     with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as folder:
-        note(f"{target}: putting together what goes into the image")
+        note(f"{target}: collecting the contents of the image")
         context = image_context(served, Path(folder) / "context", base=base, name=name)
-        note(f"{engine.name} builds it from {context.base}: {len(context.requirements)} packages, {_models(context)}")
+        contents = f"{len(context.requirements)} packages, {_models(context)}"
+        note(f"{engine.name} builds the image from {context.base}: {contents}")
         built = engine.build(context.folder, tag or _tag(context))
     say(f"{built.tag}  {built.digest}  {built.bytes / 1e6:.0f} MB with its base, built in {built.seconds:.0f} s")
 

@@ -35,19 +35,23 @@ def command(
         bool, flag("Send the sample of /metadata. (default if none of these is given)", "--sample", panel=SENT)
     ] = False,
     method: Annotated[str | None, flag("The method of the request. (default: POST with a body)", panel=SENT)] = None,
-    body: Annotated[Path | None, flag("A file that is sent as it is.", panel=SENT)] = None,
-    data: Annotated[Path | None, flag('A CSV, whose rows take turns as {"data": [row]}.', panel=SENT)] = None,
-    header: Annotated[list[str] | None, flag("NAME: VALUE; may be given again.", "--header", "-H", panel=SENT)] = None,
-    targets: Annotated[Path | None, flag("A target file of vegeta, instead of a URL.", panel=SENT)] = None,
+    body: Annotated[Path | None, flag("A file to send unchanged as the body.", panel=SENT)] = None,
+    data: Annotated[
+        Path | None, flag('A CSV file; each request sends the next row, as {"data": [row]}.', panel=SENT)
+    ] = None,
+    header: Annotated[list[str] | None, flag("NAME: VALUE; may be repeated.", "--header", "-H", panel=SENT)] = None,
+    targets: Annotated[Path | None, flag("A vegeta target file, instead of a URL.", panel=SENT)] = None,
     rate: Annotated[float | None, flag("Requests a second. (default: 50)", panel=WHEN)] = None,
     duration: Annotated[str | None, flag("E.g. 500ms, 30s, 2m. (default: 10s)", panel=WHEN)] = None,
-    steps: Annotated[str | None, flag("Rates in turn, each for --duration, e.g. 100,200,400.", panel=WHEN)] = None,
+    steps: Annotated[
+        str | None, flag("Rates one after another, each for --duration, e.g. 100,200,400.", panel=WHEN)
+    ] = None,
     scenario: Annotated[str | None, flag("load_test (100/s 60s) or circuit_breaker (1000/s 10s).", panel=WHEN)] = None,
     find_limit: Annotated[
         bool, flag("Find the highest rate that the server keeps up with.", "--find-limit", panel=WHEN)
     ] = False,
     p99: Annotated[
-        str | None, flag("With --find-limit: the longest time for 99 % of answers, e.g. 50ms.", panel=WHEN)
+        str | None, flag("With --find-limit: the bound for the 99th percentile of latencies, e.g. 50ms.", panel=WHEN)
     ] = None,
     as_json: Annotated[bool, flag("Print JSON.", "--json", panel=SHOWN)] = False,
     html: Annotated[Path | None, flag("Write a page with charts to this file.", panel=SHOWN)] = None,
@@ -60,18 +64,20 @@ def command(
             rich_help_panel=SHOWN,
         ),
     ] = None,
-    timeout: Annotated[str, flag("The time after its planned time at which a request has failed.", panel=HOW)] = "30s",
+    timeout: Annotated[
+        str, flag("A request without an answer this long after its planned time has failed.", panel=HOW)
+    ] = "30s",
     connections: Annotated[
-        int, typer.Option(min=1, help="The most connections that are open at once.", rich_help_panel=HOW)
+        int, typer.Option(min=1, help="The most connections open at once.", rich_help_panel=HOW)
     ] = 10_000,
     ca: Annotated[Path | None, flag("File of the certificates to trust, for https.", panel=HOW)] = None,
     allow_remote: Annotated[
-        bool, flag("Allow load on another machine. Only load your own.", "--allow-remote", panel=HOW)
+        bool, flag("Allow load on another machine. Load only machines of yours.", "--allow-remote", panel=HOW)
     ] = False,
 ) -> int:
     """Load a server at a rate that does not depend on its answers, and report latencies from the planned times.
 
-    Only this machine is loaded, unless --allow-remote is given. Ctrl-C ends the load and reports what it found.
+    It loads only this machine, unless you give --allow-remote. Ctrl-C ends the load and prints its report.
     """
     _check_flags(locals())
     from mlpatterns.cli.load_targets import RequestFlags, chosen_targets

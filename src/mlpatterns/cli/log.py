@@ -22,13 +22,15 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def command(
     target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="The system whose log to read.")],
-    since: Annotated[str | None, flag("90s, 30m, 1h or 7d ago, or a time such as 2026-11-28T09:00.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="How many of the newest records; 0 means all.")] = 100,
-    follow: Annotated[bool, flag("Also show what is written from now on, until Ctrl-C.", "--follow", "-f")] = False,
-    as_json: Annotated[bool, flag("One record a line, as JSON, with its feedback.", "--json")] = False,
+    since: Annotated[
+        str | None, flag("Only records since 90s, 30m, 1h or 7d ago, or a time such as 2026-11-28T09:00.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="How many of the newest records to show; 0 means all.")] = 100,
+    follow: Annotated[bool, flag("Also show new records as they come, until Ctrl-C.", "--follow", "-f")] = False,
+    as_json: Annotated[bool, flag("Print one record per line as JSON, with its feedback.", "--json")] = False,
     log: Annotated[str | None, flag("URL of the log. (default: the setting log)")] = None,
 ) -> None:
-    """Show what a system was asked and what it answered, oldest first, and the feedback that came."""
+    """Show a system's requests and answers with their feedback, oldest first."""
     settings = apply_flags({"log": log})
     began = None if since is None else _time(since)
     names = _names(target, settings)

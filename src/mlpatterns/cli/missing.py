@@ -68,7 +68,7 @@ def _lock(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            note(f"another process trains in {home}: waiting for it")
+            note(f"another process is training models in {home}: waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -17,26 +17,26 @@ PANEL = "What is served"
 
 Labels = Annotated[
     str | None,
-    flag('Its class names: a,b,c or a file with one a line, a JSON list or {"0": "a", …}.', panel=PANEL,
+    flag('Class names of the model: a,b,c or a file: one per line, a JSON list or {"0": "a", …}.', panel=PANEL,
          metavar="FILE|a,b,c"),
 ]  # fmt: skip
 Columns = Annotated[
     str | None,
-    flag("The names of its columns: a,b,c or a file with one a line, the first line of a CSV, or a JSON list.",
+    flag("Column names of the model: a,b,c or a file: one per line, the first line of a CSV, or a JSON list.",
          panel=PANEL, metavar="FILE|a,b,c"),
 ]  # fmt: skip
 Missing = Annotated[
     str | None,
-    flag("Columns or inputs in which null is accepted, as a missing value; all: every one of floats.", panel=PANEL,
+    flag("Columns or inputs that accept null as a missing value; all: every float column and input.", panel=PANEL,
          metavar="COLUMN,…|all"),
 ]  # fmt: skip
 Threshold = Annotated[
     float | None,
-    flag("For one score with two labels: a score above it means the second label.", panel=PANEL),
+    flag("For a model with one score and two labels: a score above it means the second label.", panel=PANEL),
 ]
 SampleFile = Annotated[
     Path | None,
-    flag("Rows that the model can predict: the first is shown, is tried at the start, and gives the size of free axes.",
+    flag("Rows that the model can predict. The first is the model's sample; it also sets the size of free axes.",
          panel=PANEL, metavar="FILE.csv|.npz"),
 ]  # fmt: skip
 ExtraColumns = Annotated[
@@ -53,11 +53,11 @@ Session = Annotated[
 ]
 CustomOps = Annotated[
     str | None,
-    flag("Libraries of operators that the model needs.", panel=PANEL, metavar="FILE.so,…"),
+    flag("Libraries of custom operators that the model needs.", panel=PANEL, metavar="FILE.so,…"),
 ]
 Arena = Annotated[
     str | None,
-    flag("The memory of ONNX Runtime's runs: keep it for the next run, or off: give it back. (default: keep)",
+    flag("Memory that ONNX Runtime allocates for a run: keep it for the next run, or off: free it. (default: keep)",
          panel=PANEL),
 ]  # fmt: skip
 

@@ -22,10 +22,10 @@ __all__ = ["command"]
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
-    pattern: Annotated[str, flag("The system to start from, by its name or the book's.")],
+    pattern: Annotated[str, flag("The system to start from: its name, or its name in the book.")],
     model: Annotated[
         str | None,
-        flag("Your model, or a registered one; without it the pattern's own.", metavar="FILE.onnx"),
+        flag("Your model, or a registered one. (default: the pattern's own)", metavar="FILE.onnx"),
     ] = None,
     labels: Labels = None,
     columns: Columns = None,
@@ -35,7 +35,7 @@ def command(
 ) -> None:
     """Make a project of your own: app, model, tests, Makefile, Dockerfile, README.
 
-    Models that are not trained yet are trained first.
+    It first trains the models that are not trained yet.
     """
     system = _system(pattern)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
@@ -70,11 +70,11 @@ def _system(name: str) -> System:
 
 
 def _print(made: MadeProject, folder: Path, system: System) -> None:
-    say(f"{folder}: the project {made.name}, made of {system.name}")
+    say(f"{folder}: the project {made.name}, made from {system.name}")
     for model in made.models:
         say(f"  {model.name:<24}{model.origin}, sha256 {model.sha256[:12]}")
     for fact in made.facts:
         if fact.metadata.sample is None:
-            say(f"{fact.name} has no sample, since it refuses zeros and ones: give one with --sample, or write it "
-                "into its metadata.json, for the tests")  # fmt: skip
+            say(f"{fact.name} has no sample, because it refuses zeros and ones; the tests need one: give it with "
+                "--sample, or write it into metadata.json")  # fmt: skip
     say(f"next: {shlex.join(['make', '-C', str(folder), 'test'])}")

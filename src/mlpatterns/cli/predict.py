@@ -30,12 +30,12 @@ def command(
     data: Annotated[
         str,
         typer.Argument(
-            help="JSON, rows like 5.1,3.5,1.4,0.2 or age=22,sex=m (several: one a line), @FILE with such data, a table "
-            "or an image, or - for stdin."
+            help="JSON, rows like 5.1,3.5,1.4,0.2 or age=22,sex=m (several: one per line), @FILE with such data, a "
+            "table or an image, or - for stdin."
         ),
     ],
     label: Annotated[bool, flag("Print the label too.", "--label")] = False,
-    api_key: Annotated[str | None, flag("Sent as x-api-key.")] = None,
+    api_key: Annotated[str | None, flag("The API key, sent as x-api-key.")] = None,
     timeout: Annotated[float, flag("Seconds to wait for the answer.")] = 30.0,
 ) -> None:
     """Ask a server for a prediction and print its answer."""

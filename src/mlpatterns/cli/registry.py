@@ -26,20 +26,20 @@ from mlpatterns.user_errors import WrongUse
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Models, versions and aliases of the registry.")
+app = typer.Typer(no_args_is_help=True, help="Manage models, versions and aliases in the registry.")
 
 NEXT = "next: mlpatterns run {0.name}:{0.version}"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
-NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A version.")]
+NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A version, such as iris:3.")]
 
 
 @app.command("list")
 def list_models(
-    search: Annotated[str | None, flag("Words in the name or the description.")] = None,
-    tag: Annotated[list[str], flag("KEY or KEY:VALUE; only models that have all of these tags.")] = [],  # noqa: B006
+    search: Annotated[str | None, flag("Only models with these words in the name or the description.")] = None,
+    tag: Annotated[list[str], flag("Only models with all of these tags: KEY or KEY:VALUE.")] = [],  # noqa: B006
 ) -> None:
-    """All models with their last version, aliases and tags."""
+    """List all models with their last version, aliases and tags."""
     with opened_registry() as registry:
         rows = registry.models(search, tag)
     table(("Model", "Last version", "Aliases", "Tags"), rows, heading=True)
@@ -47,7 +47,7 @@ def list_models(
 
 @app.command("show")
 def show_model(name: Name) -> None:
-    """The versions of a model: their aliases, where they serve, their tags, when they were made, their digest."""
+    """Show the versions of a model: aliases, where they serve, tags, when they were made, digest."""
     with opened_registry() as registry, suggest_nearest(registry, name):
         rows = registry.versions(name)
     table(("Version", "Aliases", "Serves at", "Tags", "Made", "SHA-256"), rows, heading=True)
@@ -58,15 +58,16 @@ def move_alias(
     version: NameAndNumber,
     alias: Annotated[str, typer.Argument(help="champion, challenger or a name of your own.")],
     expected: Annotated[
-        int | None, typer.Option(min=0, help="Move it only from this version; 0: only if it names nothing.")
+        int | None,
+        typer.Option(min=0, help="Move the alias only if it names this version now; 0: only if it names nothing."),
     ] = None,
-    force: Annotated[bool, flag("Move it without the checks.", "--force")] = False,
+    force: Annotated[bool, flag("Move the alias without the checks.", "--force")] = False,
 ) -> None:
     """Release a version: move an alias to it, if it may replace the version that the alias names.
 
-    It must have the same inputs, outputs and labels, load on this machine, answer its golden set (or its sample with
-    finite numbers), and not be far worse in its evaluation. Servers of NAME@ALIAS load it at their next start, a
-    HotSwap at once."""
+    The version must have the same inputs, outputs and labels, load on this machine, answer its golden set (or its
+    sample with finite numbers), and not be far worse in its evaluation. Servers of NAME@ALIAS load it at their next
+    start, a HotSwap at once."""
     from mlpatterns.settings import load_settings
 
     name, number = _version(version)
@@ -86,7 +87,7 @@ def tag(
     owner: Annotated[str, typer.Argument(metavar="NAME[:NUMBER]", help="A model, or a version of it.")],
     words: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="KEY= removes the tag.")],
 ) -> None:
-    """Give a model or a version tags."""
+    """Set or remove the tags of a model or a version."""
     for word in words:
         if not word.partition("=")[0] or "=" not in word:
             raise WrongUse(f"{word!r} is not a tag; write KEY=VALUE")
@@ -99,7 +100,7 @@ def tag(
 
 @app.command("rm")
 def remove(version: NameAndNumber) -> None:
-    """Delete a version that no alias names and that serves nowhere, then its files; its number is never used again."""
+    """Delete a version and its files, if no alias names it and it serves nowhere; its number is never used again."""
     name, number = _version(version)
     with opened_registry() as registry, suggest_nearest(registry, name):
         left = registry.delete(name, number)
@@ -110,7 +111,7 @@ def remove(version: NameAndNumber) -> None:
 def sweep_artifacts(
     dry_run: Annotated[bool, flag("Print what would be removed, and remove nothing.", "--dry-run")] = False,
 ) -> None:
-    """Remove artifacts that no version names and that are older than a day: what killed trainings left behind."""
+    """Remove artifacts older than a day that no version names; killed trainings leave them behind."""
     with opened_registry() as registry:
         found = registry.sweep(dry=dry_run)
     for url, size in found:
@@ -123,7 +124,7 @@ def import_model(
     model: Annotated[
         str, typer.Argument(metavar="FILE.onnx|models:/NAME@ALIAS", help="A model file, or a version in MLflow.")
     ],
-    name: Annotated[str | None, flag("The name of the model. (default: that of the file, or in MLflow)")] = None,
+    name: Annotated[str | None, flag("The name of the model. (default: the name of the file, or in MLflow)")] = None,
     labels: Labels = None,
     columns: Columns = None,
     missing: Missing = None,
@@ -134,11 +135,11 @@ def import_model(
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", envvar="MLFLOW_TRACKING_URI", help="The MLflow server.")
     ] = None,
-    again: Annotated[bool, flag("Register a version of MLflow again that is already registered.", "--again")] = False,
+    again: Annotated[bool, flag("Register an MLflow version again that is already registered.", "--again")] = False,
 ) -> None:
     """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model.
 
-    The first version of a name is its champion; a later one becomes it with --promote, or by `registry alias`."""
+    The first version of a name is its champion; a later one becomes champion with --promote, or by `registry alias`."""
     check_force(promote, force)
     brief_logs()
     from mlpatterns.model_db.importing import import_file
@@ -153,7 +154,7 @@ def import_model(
         found = import_mlflow(model, mlflow, name, settings=settings, again=again, **given)
         if found.new is None:
             champion = " (champion)" if found.champion else ""
-            say(f"{model} is here already, as {found.name}:{found.version}{champion}; --again makes a new version")
+            say(f"{model} is already registered as {found.name}:{found.version}{champion}; --again registers it again")
             say(NEXT.format(found))
             return
         one = found.new

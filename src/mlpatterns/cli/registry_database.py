@@ -93,7 +93,7 @@ class DatabaseRegistryAccess:
         open_objects(self._artifacts)  # a wrong URL fails here, before anything is deleted
         url = Writer(self._engine).run(lambda session: versions.delete(session, name, number))
         gone = remove_unnamed(self._artifacts, url)
-        return "" if gone else "; its files could not be: `mlpatterns registry sweep` removes them later"
+        return "" if gone else "; its files could not be deleted: `mlpatterns registry sweep` removes them later"
 
     def sweep(self, *, dry: bool) -> list[tuple[str, int]]:
         return [(one.url, one.bytes) for one in sweep(self._engine, self._artifacts, dry=dry)]

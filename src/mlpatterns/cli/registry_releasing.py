@@ -14,8 +14,8 @@ __all__ = [
     "FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "warn_if_behind",
 ]  # fmt: skip
 
-PROMOTE = "Let the alias `champion` name the new version, if it may take the place of the one before."
-FORCE = "With --promote: let it, whatever is wrong with it."
+PROMOTE = "Move the alias `champion` to the new version, if the version passes the checks."
+FORCE = "With --promote: move the alias even if a check fails."
 FORCED = "--force releases it all the same"
 
 
@@ -89,7 +89,7 @@ def outcome(one: Registered, unfit: str = "") -> str:
 def warn_if_behind(one: Registered) -> None:
     """Warns that a version is far worse than the champion, before a user promotes it."""
     if one.behind:
-        note(f"{one.behind}: look before you promote it")
+        note(f"{one.behind}: check it before you promote it")
 
 
 def require_promoted(*versions: Registered) -> None:

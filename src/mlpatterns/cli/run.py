@@ -30,10 +30,12 @@ __all__ = ["command"]
 
 MODEL, SERVER, LIMITS, LOGS, SECURITY = PANEL, "Server", "Limits", "Logs", "Access"
 PROGRAMS = (
-    "Where job workers, monitors and their like run: inside, apart (a process of their own) or off. "
-    "(default: inside, beside several workers apart)"
+    "Where background programs, such as job workers and monitors, run: inside the server, apart (in a separate "
+    "process) or off. (default: inside; apart if there are several workers)"
 )
-KEYS = "Who may send requests. Others can see a command line: better MLPATTERNS_API_KEYS_FILE."
+KEYS = (
+    "Keys of the clients that may send requests. Other users can see a command line: prefer MLPATTERNS_API_KEYS_FILE."
+)
 
 
 def command(
@@ -62,16 +64,16 @@ def command(
         bool | None,
         flag("For an ONNX file: requests that arrive together go to the model in batches.", "--batch", panel=MODEL),
     ] = None,
-    max_batch_size: Annotated[int | None, flag("Rows of one batch. (default: 32)", panel=MODEL)] = None,
+    max_batch_size: Annotated[int | None, flag("The most rows in one batch. (default: 32)", panel=MODEL)] = None,
     service: Annotated[str | None, flag("Serve only this Service of the target.", panel=MODEL)] = None,
-    host: Annotated[str | None, flag("(default: 127.0.0.1)", panel=SERVER)] = None,
-    port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p", panel=SERVER)] = None,
+    host: Annotated[str | None, flag("The address to listen on. (default: 127.0.0.1)", panel=SERVER)] = None,
+    port: Annotated[
+        int | None, flag("The port; 0 takes a free one. (default: 8000)", "--port", "-p", panel=SERVER)
+    ] = None,
     grpc_port: Annotated[int | None, flag("Serve gRPC too; 0 takes a free port. (default: off)", panel=SERVER)] = None,
     workers: Annotated[int | None, flag("Serving processes. (default: 1)", "--workers", "-w", panel=SERVER)] = None,
     programs: Annotated[str | None, flag(PROGRAMS, panel=SERVER)] = None,
-    reload: Annotated[
-        bool, flag("Start anew when a file beside the target changes.", "--reload", panel=SERVER)
-    ] = False,
+    reload: Annotated[bool, flag("Restart when a file beside the target changes.", "--reload", panel=SERVER)] = False,
     reset_shared: Annotated[
         bool, flag("Reset what commands have changed: weights, thresholds, pins, forced states.", "--reset-shared")
     ] = False,
@@ -87,17 +89,21 @@ def command(
     ] = None,
     threads: Annotated[int | None, flag("Threads for work off the event loop.", panel=SERVER)] = None,
     request_timeout: Annotated[float | None, flag("Seconds a request may take. (default: 30)", panel=LIMITS)] = None,
-    max_concurrency: Annotated[int | None, flag("Requests answered at once. (default: 1024)", panel=LIMITS)] = None,
-    max_queue: Annotated[int | None, flag("Requests that may wait. (default: 1024)", panel=LIMITS)] = None,
-    max_body_bytes: Annotated[int | None, flag("Bytes of one body. (default: 64 MiB)", panel=LIMITS)] = None,
+    max_concurrency: Annotated[
+        int | None, flag("The most requests in progress at once. (default: 1024)", panel=LIMITS)
+    ] = None,
+    max_queue: Annotated[int | None, flag("The most requests that may wait. (default: 1024)", panel=LIMITS)] = None,
+    max_body_bytes: Annotated[
+        int | None, flag("The most bytes in one request body. (default: 64 MiB)", panel=LIMITS)
+    ] = None,
     log_format: Annotated[str | None, flag("text or json. (default: text)", panel=LOGS)] = None,
     log_level: Annotated[str | None, flag("debug, info, warning or error. (default: info)", panel=LOGS)] = None,
     access_log: Annotated[bool | None, flag("Log every request.", "--access-log", panel=LOGS)] = None,
     api_keys: Annotated[str | None, flag(KEYS, metavar="NAME=KEY,…", panel=SECURITY)] = None,
-    tls_certificate: Annotated[Path | None, flag("PEM file, for https.", panel=SECURITY)] = None,
-    tls_key: Annotated[Path | None, flag("PEM file of its key.", panel=SECURITY)] = None,
+    tls_certificate: Annotated[Path | None, flag("PEM file of the certificate, for https.", panel=SECURITY)] = None,
+    tls_key: Annotated[Path | None, flag("PEM file of the certificate's key.", panel=SECURITY)] = None,
 ) -> None:
-    """Serve a pattern, a registered model, your Python file or bare ONNX models over HTTP, and gRPC if asked.
+    """Serve a pattern, a registered model, your Python file or ONNX files over HTTP, and over gRPC with --grpc-port.
 
     Every flag but --reload and --reset-shared can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns
     settings` shows all.

@@ -48,4 +48,4 @@ def command(
     table(("Parameter", *COLUMNS[1:]), rows)
     for one in held:
         for warning in one.warnings:
-            note(f"{one.path}: {warning}; `mlpatterns run {target} --reset-shared` forgets what commands have set")
+            note(f"{one.path}: {warning}; `mlpatterns run {target} --reset-shared` resets what commands have set")

@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="The system's name, or the book's.")],
+    name: Annotated[str, typer.Argument(help="The system's name, or its name in the book.")],
     source: Annotated[bool, typer.Option("--source", help="Print the whole file instead.")] = False,
 ) -> None:
     """Show one system: need, diagram, when to use it and when not, commands, file."""

@@ -23,13 +23,13 @@ def command(
     rollback: Annotated[bool, flag("Serve the version that served before.", "--rollback")] = False,
     force: Annotated[
         bool,
-        flag("With --to: even if its inputs, outputs or labels differ, so that clients break.", "--force"),
+        flag("With --to: serve it even if its inputs, outputs or labels differ and clients break.", "--force"),
     ] = False,
-    follow: Annotated[bool, flag("Serve what the alias names, again.", "--follow")] = False,
+    follow: Annotated[bool, flag("Return to the version that the alias names.", "--follow")] = False,
     piece: Annotated[
         str | None, flag("If there are several HotSwaps: the path of one, NAME or NAME/PART/… as /docs shows it.")
     ] = None,
-    api_key: Annotated[str | None, flag("Sent as x-api-key.")] = None,
+    api_key: Annotated[str | None, flag("The API key, sent as x-api-key.")] = None,
     timeout: Annotated[float, flag("Seconds to wait for the answer.")] = 60.0,
 ) -> None:
     """Show which version a server's HotSwap serves; --to, --rollback and --follow change it, in every worker.

@@ -25,16 +25,14 @@ DATASETS = ("cifar10", "cifar100")
 def command(
     names: Annotated[
         list[str],
-        typer.Argument(
-            metavar="NAME", help="Trainings, by their own name or the book's; or models that a training makes."
-        ),
+        typer.Argument(metavar="NAME", help="Trainings (or their names in the book), or models that a training makes."),
     ],
-    test_size: Annotated[float | None, flag("The share of rows that is kept for testing. (default: 0.3)")] = None,
+    test_size: Annotated[float | None, flag("The share of rows kept for testing. (default: 0.3)")] = None,
     seed: Annotated[int | None, flag("The seed of the split and the estimator. (default: 0)")] = None,
     target_iris: Annotated[
         str | None,
         flag(
-            "Of iris_binary: the species to tell from the others. (default: setosa)",
+            "For iris_binary: the species to tell from the others. (default: setosa)",
             metavar="setosa|versicolor|virginica",
         ),
     ] = None,
@@ -47,38 +45,40 @@ def command(
     step: Annotated[
         str | None,
         flag(
-            "Of cifar10: run this step alone, with what it needs and is not there; register nothing.",
+            "For cifar10: run only this step, after missing steps that it needs; register nothing.",
             metavar="preprocess|train|build|evaluate",
         ),
     ] = None,
-    dataset: Annotated[str | None, flag("Of cifar10. (default: cifar10)", metavar="cifar10|cifar100")] = None,
+    dataset: Annotated[
+        str | None, flag("For cifar10: the data set. (default: cifar10)", metavar="cifar10|cifar100")
+    ] = None,
     data: Annotated[
         str | None,
         flag(
-            "Of cifar10: the archive; or, as in the book, the data set. (default: the publisher's URL)",
+            "For cifar10: the archive; or, as in the book, the name of the data set. (default: the publisher's URL)",
             metavar="URL|FILE",
         ),
     ] = None,
     synthetic: Annotated[
-        bool | None, flag("Of cifar10: draw images of ten shapes, with no network.", "--synthetic")
+        bool | None, flag("For cifar10: draw images of ten shapes, with no network.", "--synthetic")
     ] = None,
-    images: Annotated[int | None, flag("Of cifar10: how many to draw. (default: 2000)")] = None,
-    test_images: Annotated[int | None, flag("Of cifar10: how many to draw for testing. (default: 1000)")] = None,
+    images: Annotated[int | None, flag("For cifar10: how many to draw. (default: 2000)")] = None,
+    test_images: Annotated[int | None, flag("For cifar10: how many to draw for testing. (default: 1000)")] = None,
     model_type: Annotated[
-        str | None, flag("Of cifar10. (default: resnet)", metavar="resnet|simple|vgg11|vgg16")
+        str | None, flag("For cifar10: the network. (default: resnet)", metavar="resnet|simple|vgg11|vgg16")
     ] = None,
     width: Annotated[
-        int | None, flag("Of cifar10: channels of the first stage. (default: the model type's own)")
+        int | None, flag("For cifar10: channels of the first stage. (default: the model type's own)")
     ] = None,
-    epochs: Annotated[int | None, flag("Of cifar10. (default: 20)")] = None,
-    batch_size: Annotated[int | None, flag("Of cifar10. (default: 128)")] = None,
-    learning_rate: Annotated[float | None, flag("Of cifar10: the highest of the schedule. (default: 0.05)")] = None,
-    num_workers: Annotated[int | None, flag("Of cifar10: threads that prepare batches ahead. (default: 2)")] = None,
-    threads: Annotated[int | None, flag("Of cifar10: torch's threads. (default: the CPUs of this machine)")] = None,
+    epochs: Annotated[int | None, flag("For cifar10: how often to train on all images. (default: 20)")] = None,
+    batch_size: Annotated[int | None, flag("For cifar10: images per batch. (default: 128)")] = None,
+    learning_rate: Annotated[float | None, flag("For cifar10: the schedule's highest rate. (default: 0.05)")] = None,
+    num_workers: Annotated[int | None, flag("For cifar10: threads that prepare batches ahead. (default: 2)")] = None,
+    threads: Annotated[int | None, flag("For cifar10: torch's threads. (default: the CPUs of this machine)")] = None,
 ) -> None:
-    """Train a model, prove that its ONNX file answers as the original does, and register it as a new version.
+    """Train a model, check that its ONNX file answers as the original does, and register it as a new version.
 
-    The first version of a name is its champion; a later one becomes it with --promote, or by `registry alias`."""
+    The first version of a name is its champion; a later one becomes champion with --promote, or by `registry alias`."""
     given = {option: value for option, value in locals().items() if value is not None}
     for name in ("names", "promote", "force", "mlflow", "then", "step"):
         given.pop(name, None)
@@ -129,7 +129,7 @@ def _known(name: str) -> str:
 
 
 def _print_step(output: StepOutput, seconds: float) -> None:
-    say(f"{output.step} {'was there' if output.cached else f'ran in {seconds:.1f} s'}")
+    say(f"{output.step} {'was done already' if output.cached else f'ran in {seconds:.1f} s'}")
     say(f"  digest  {output.digest}")
     say(f"  files   {output.folder}")
 
@@ -160,7 +160,7 @@ def _words(label: str) -> str:
 def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
     """Prints the confusion matrix: one row for each true class, one column for each predicted class."""
     width = max(len(label) for label in labels)
-    say("  confusion  (a row a true class, a column an answered class)")
+    say("  confusion  (rows: true classes, columns: predicted classes)")
     for label, row in [("", labels), *zip(labels, counts, strict=True)]:
         say(f"    {label:>{width}}  " + "  ".join(f"{cell:>{width}}" for cell in row))
 

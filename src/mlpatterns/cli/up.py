@@ -13,10 +13,10 @@ __all__ = ["command"]
 
 
 def command(
-    host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
-    port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p")] = None,
+    host: Annotated[str | None, flag("The address to listen on. (default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, flag("The port; 0 takes a free one. (default: 8000)", "--port", "-p")] = None,
 ) -> None:
-    """Train what is missing, then serve every system on one port, with an index page at /."""
+    """Train the missing models, then serve every system on one port, with an index page at /."""
     settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)  # the systems share one HTTP port
 
     from mlpatterns.catalog import systems

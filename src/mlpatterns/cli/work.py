@@ -17,15 +17,15 @@ __all__ = ["command"]
 def command(
     target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="The system whose programs to run.")],
     service: Annotated[str | None, flag("Only the programs of this Service of the target.")] = None,
-    host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
+    host: Annotated[str | None, flag("The address to listen on. (default: 127.0.0.1)")] = None,
     port: Annotated[
         int | None,
-        flag("Serve /metrics and /health there; 0 takes a free one. (default: none)", "--port", "-p"),
+        flag("Serve /metrics and /health on this port; 0 takes a free one. (default: none)", "--port", "-p"),
     ] = None,
 ) -> None:
-    """Run a system's programs (job workers, monitors, batch runs) without its predictions, until SIGTERM.
+    """Run a system's programs (job workers, monitors, batch runs) without serving predictions, until SIGTERM.
 
-    The servers of the same system then run with --programs off. This command ignores the setting `port`, which is for
+    Run the servers of the same system with --programs off. This command ignores the setting `port`, which is for
     those servers.
     """
     # Only the flag gives the port: a `run` with the same settings on this machine listens on the port of the settings.

@@ -26,7 +26,7 @@ __all__ = ["Gallery"]
 
 log = logging.getLogger("mlpatterns")
 
-UNKNOWN = "what it is made of and whether it is ready cannot be found now; the server's log says why"
+UNKNOWN = "its pieces and its readiness are unknown now; the server's log says why"
 HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
 
@@ -138,7 +138,7 @@ class Gallery:
         try:
             return bool(await member.waiting())
         except Exception:
-            log.exception("whether %s is ready cannot be found", name)
+            log.exception("cannot find out whether %s is ready", name)
             return True
 
 

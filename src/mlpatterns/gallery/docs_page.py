@@ -9,7 +9,7 @@ from mlpatterns.server.pages.html import Markup, element, group, whole_page
 
 __all__ = ["docs_page"]
 
-INTRODUCTION = "Each system has an API and docs of its own, below its name."
+INTRODUCTION = "Each system has its own API and docs, below its name."
 DOCS = "docs"
 
 
@@ -25,7 +25,7 @@ def docs_page(cards: Sequence[Card]) -> str:
         "header",
         element("h1", "mlpatterns: API docs"),
         element("p", INTRODUCTION, class_="quiet"),
-        element("nav", element("a", "All systems, with a form each", href="./"), aria_label="Index"),
+        element("nav", element("a", "All systems, each with a form", href="./"), aria_label="Index"),
     )
     listed = element("section", element("div", table, class_="wide"), class_="model")
     return whole_page("API docs · mlpatterns", element("main", header, listed), DOCS, at_root=False)

@@ -32,7 +32,7 @@ def form(system: str, number: int, spec: FormSpec, card: Card, address: str) -> 
         element("button", "Send", type="submit", aria_label=f"Send to {spec.model} of {system}"),
         element("span", "or Ctrl+Enter", class_="quiet sent"),
         command(by_hand),
-        answer_area("The answer, its headers and the time it took will be here."),
+        answer_area("The answer, its headers and the time it took will appear here."),
         data_method=first.method,
         data_path=f"{system}/{first.path}",
         data_credentials=credentials or False,

@@ -15,7 +15,7 @@ __all__ = ["page"]
 START = "Start here"
 EXAMPLES = ("drift", "canary", "cache", "rollback", "ドリフト", "バッチ")  # searches that each find a system
 PROGRAMS = "From the command line"
-INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now: press Send."
+INTRODUCTION = "Production machine-learning systems made of one set of small pieces. All run here: press Send."
 NO_SCRIPT = "Sending from this page needs JavaScript; the command below each form does the same in a terminal."
 
 
@@ -89,8 +89,8 @@ def _card(card: Card, address: str) -> Markup:
         system.name, f"The pieces of {system.name}", card.diagram)  # fmt: skip
     forms = (form(system.name, number, spec, card, address) for number, spec in enumerate(card.forms))
     offered = f"{', '.join(card.operations)} (see its docs)" if card.operations else ""
-    facts = _facts(("In it now", card.listed), ("Beside predictions", offered), ("Use it when", header.when),
-                   ("Not when", header.when_not), ("In the book", header.book))  # fmt: skip
+    facts = _facts(("Contents now", card.listed), ("Other operations", offered), ("Use it when", header.when),
+                   ("Do not use it when", header.when_not), ("In the book", header.book))  # fmt: skip
     columns = (drawing, element("div", *forms, class_="asked"), element("div", facts, _commands(system)))
     documents = element("nav", *links, aria_label=f"Documents of {system.name}") if links else group()
     return _article(system, *missing, documents,
@@ -100,7 +100,7 @@ def _card(card: Card, address: str) -> Markup:
 def _program(system: System) -> Markup:
     """The article of a system without an app: a training, or a program that runs beside a server."""
     header = system.header
-    facts = _facts(("Use it when", header.when), ("Not when", header.when_not), ("In the book", header.book))
+    facts = _facts(("Use it when", header.when), ("Do not use it when", header.when_not), ("In the book", header.book))
     return _article(system, _drawing(system), facts, _commands(system))
 
 

@@ -73,5 +73,5 @@ def _shared(size: int) -> int | None:
     try:
         return shared_memory(size)
     except OSError as error:
-        log.warning("the workers cannot share memory, so /metrics is of the worker that is asked alone: %s", error)
+        log.warning("the workers cannot share memory, so /metrics covers only the worker that answers: %s", error)
         return None

@@ -60,7 +60,7 @@ class RollingReplacement:
             return False
         if self._successor.ended or self._successor.why or time.monotonic() >= self._until:
             why = f": {self._successor.why}" if self._successor.why else ""
-            log.warning("the new worker is not ready; those there were go on%s", why)
+            log.warning("the new worker did not become ready, so the old workers continue%s", why)
             self.failed = True
             self.cancel()
             return True

@@ -156,7 +156,7 @@ class Supervisor:
         """
         if self._watched is not None:
             if not self._said_why:  # the other workers report the same
-                log.warning("%s; it starts anew when a file changes", process.why)
+                log.warning("%s; it starts again when a file changes", process.why)
             self._said_why = True
             return True
         if self._was_ready:

@@ -74,7 +74,7 @@ def _answers(report: Report) -> Markup:
 def _steps(steps: tuple[LoadStep, ...]) -> list[Markup]:
     if len(steps) < 2:
         return []
-    names = ("Rate", "Answered well a second", "Success", "Median", "99th percentile", "Slowest")
+    names = ("Rate", "Good answers a second", "Success", "Median", "99th percentile", "Slowest")
     rows = [
         (f"{step.planned_rate:g}/s", f"{step.throughput:.2f}", f"{step.success:.2%}", duration(step.latencies.p50),
          duration(step.latencies.p99), duration(step.latencies.max))

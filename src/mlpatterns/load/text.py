@@ -61,13 +61,13 @@ def limits_text(found: ServerLimits) -> str:
     """The results of a search, and the settings that it recommends."""
     held = [trial.step for trial in found.trials if not trial.why and trial.step.planned_rate == found.rate]
     p99 = f", p99 {duration(held[-1].latencies.p99)}" if held else ""
-    beyond = "more was not tried" if found.broken is None else f"at {found.broken:.0f} a second {found.why}"
+    beyond = "no higher rate was tried" if found.broken is None else f"at {found.broken:.0f} a second {found.why}"
     limit = f"Limit(…, max_concurrency={found.concurrency}, max_queue={found.max_queue})"
     rows = (
         ("Limit", f"{found.rate:.0f} requests a second{p99}"),
         ("Beyond", beyond),
-        ("Capacity", f"{found.capacity:.0f} good answers a second when asked for more"),
-        ("Alone", f"an answer takes {duration(found.alone)}, so {found.concurrency} are inside at the capacity"),
-        ("Recommended", f"{limit}, where nobody waits for more than a second"),
+        ("Capacity", f"{found.capacity:.0f} good answers a second under more load"),
+        ("Alone", f"an answer takes {duration(found.alone)}, so {found.concurrency} are in progress at the capacity"),
+        ("Recommended", f"{limit}, where no request waits for more than a second"),
     )
     return "\n".join(f"{name:<14}{value}" for name, value in rows)

@@ -95,7 +95,7 @@ def remove_unnamed(root: str, url: str | None) -> bool:
         if inner is not None:
             remove(root, inner)
     except PredictionError as error:
-        log.warning("the files of an artifact stay until they are swept: %s", error)
+        log.warning("the files of an artifact stay until `mlpatterns registry sweep` removes them: %s", error)
         return False
     return True
 

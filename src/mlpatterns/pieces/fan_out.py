@@ -160,7 +160,7 @@ class FanOut(BasePredictor):
         except PredictionError:
             raise
         except Exception as error:
-            log.exception("what combines the parts of %r failed", self.name)
+            log.exception("combining the answers of the parts of %r failed", self.name)
             raise InternalError("the answers of the parts could not be combined", logged=True) from error
         try:
             return {name: outputs[name] for name in asked or [spec.name for spec in self._outputs]}

@@ -148,7 +148,7 @@ class Flights(Generic[T]):
                 outcome = self._cancelled()
             else:
                 if not isinstance(error, MlpatternsError):
-                    log.exception("the work that %d waited for failed", len(flight.waiters))
+                    log.exception("the work that %d callers waited for failed", len(flight.waiters))
                 outcome = Failed(error if isinstance(error, Exception) else InternalError("the work failed"))
         self._land(key, flight, outcome)
 

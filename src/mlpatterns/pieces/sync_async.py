@@ -128,7 +128,7 @@ class SyncAsync(BasePredictor):
         if why != self._said:
             self._said = why
             log.warning(
-                "%s: answers come without a job from now on, since %s takes none: %s", self.name, self.slow.name, why
+                "%s: answers come without a job, because %s accepts none now: %s", self.name, self.slow.name, why
             )
 
     def _as_fast(self, fast: Health, slow: Health) -> Health:

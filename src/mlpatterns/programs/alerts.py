@@ -58,7 +58,7 @@ class Webhook:
             if not why:
                 return True
         self._failed.inc()
-        log.warning("the webhook of alert_url did not take an alert: %s; it is tried again later", why)
+        log.warning("the webhook of alert_url did not accept an alert: %s; it will be sent again later", why)
         return False
 
     async def _attempt(self, session: ClientSession, body: bytes) -> str:

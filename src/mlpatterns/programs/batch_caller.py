@@ -103,7 +103,7 @@ class BatchCaller:
                     raise
                 if self._clock.monotonic() + wait > until:
                     raise Unavailable(f"the model does not answer, so the run stops: {error}") from error
-                log.warning("the model does not answer (%s); asking again in %.1f s", error, wait)
+                log.warning("the model does not answer (%s); trying again in %.1f s", error, wait)
             except NotStarted as error:
                 wait = pause
                 if self._clock.monotonic() + wait > until:

@@ -72,7 +72,7 @@ def next_run(
                 f"an unfinished run over {before.rows + before.failed} rows had another {what}"
                 f"{f', {before.model}' if what == 'model' else ''}; finish it with that one, or restart it"
             )
-    log.info("going on after %d rows of an unfinished run", before.rows + before.failed)
+    log.info("continuing an unfinished run after %d rows", before.rows + before.failed)
     return before, False
 
 

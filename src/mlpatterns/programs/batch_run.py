@@ -73,7 +73,7 @@ async def run_batch(
     before = await sink.load()
     run, anew = next_run(before, plan, shape, identity, model, clock.time())
     if run is None:
-        log.info("nothing to predict: an earlier run predicted all of it")
+        log.info("nothing to predict: an earlier run predicted all rows")
         return None
     left = await source.count(run.after, where)
     log.info("rows to predict: %s", "not known yet" if left is None else left)

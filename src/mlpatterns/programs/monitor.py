@@ -183,7 +183,7 @@ class MonitorRun:
         profile, rules = await self._profile(window.model, window.version), self._options.rules
         if profile is None and self._options.profiles is None and rules.needs_profile:
             self._baselines |= {key: made} if (made := baseline(window)) else {}
-            return replace(rules.judge(window, None), remark="it is the profile of the next windows of this version")
+            return replace(rules.judge(window, None), remark="it becomes the profile for later windows of this version")
         judged = await self._runtime.offload(lambda: rules.judge(window, profile))
         if profile is None and rules.needs_profile:
             return replace(judged, remark="there is no profile of this version")

@@ -49,7 +49,7 @@ async def start_checked(tree: Tree, check: Callable[[], Awaitable[None]]) -> Non
 async def stop_when_idle(tree: Tree, settings: Settings, clock: Clock) -> None:
     """Stops a tree that gets no more requests: when its last request ends, or `PATIENCE` s after the time limit."""
     if not await until_idle(lambda: tree.busy, clock, settings.request_timeout + PATIENCE):
-        log.warning("%s is stopped while it answers", tree.name)
+        log.warning("stopping %s although it still answers requests", tree.name)
     await tree.stop()
 
 

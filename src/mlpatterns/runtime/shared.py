@@ -199,7 +199,7 @@ class SharedDocuments:
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            log.warning("%s; the last known versions count meanwhile", trouble)
+            log.warning("%s; the last known versions are used meanwhile", trouble)
         if self.trouble and not trouble:
             log.info("the control store answers again")
         self.trouble = trouble

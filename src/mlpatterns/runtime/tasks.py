@@ -107,7 +107,7 @@ class Tasks:
                     if self._clock.monotonic() - began > RESTART_MOST:
                         delay = RESTART_FIRST  # it had recovered: this is a new failure
                     self._tell(path, name, failing=True)
-                    _log(error, "background work %r of %r failed; it starts anew in %.1f s", name, path, delay)
+                    _log(error, "background work %r of %r failed; it starts again in %.1f s", name, path, delay)
                 finally:
                     if steady is not None:
                         steady.cancel()

@@ -67,7 +67,7 @@ class SqliteFile:
         try:
             if self._connection is not None and is_another(self._path, self._opened):
                 # Data written to a deleted file is lost, and other processes do not see it.
-                log.warning("the %s %s was deleted or replaced; what was in it is gone", self.what, self._path.name)
+                log.warning("the %s %s was deleted or replaced; its contents are lost", self.what, self._path.name)
                 self._drop()
             if self._connection is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)

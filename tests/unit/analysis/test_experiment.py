@@ -39,7 +39,7 @@ def test_a_clear_difference_decides(better: str, rate: float, conclusion: str) -
 
 def test_no_difference_goes_on_and_says_what_could_be_found() -> None:
     found = verdict_of([outcomes(a=arm(0.1), b=arm(0.11))], FAIR)
-    assert (found.state, found.says) == ("running", "no difference in converted is sure yet")
+    assert (found.state, found.says) == ("running", "no difference in converted is significant yet")
     detectable = found.metrics[0].arms["b"].detectable
     assert detectable is not None
     assert 0.02 < detectable < 0.06
@@ -55,7 +55,7 @@ def test_before_100_users_and_10_events_an_arm_nothing_is_concluded(few: dict[st
 
 def test_while_exposures_are_lost_nothing_is_concluded() -> None:
     found = verdict_of([outcomes(a=arm(0.1), b=arm(0.5))], FAIR, frozen="7 exposures were lost")
-    assert (found.state, found.says) == ("frozen", "nothing is concluded now: 7 exposures were lost")
+    assert (found.state, found.says) == ("frozen", "no conclusion is possible now: 7 exposures were lost")
 
 
 def test_a_mismatch_of_the_users_is_never_valid_whatever_the_metric_says() -> None:
@@ -78,7 +78,7 @@ def test_the_first_metric_decides_and_several_arms_share_the_level() -> None:
 
 def test_arms_that_tell_less_are_warned_of() -> None:
     found = verdict_of([outcomes(a=arm(0.1, missing=0.1), b=arm(0.1, missing=0.3))], FAIR)
-    assert found.warnings == ["converted: of b 30.0% of the users told nothing, of the control 10.0%"]
+    assert found.warnings == ["converted: 30.0% of the users of b have no value, 10.0% of the control"]
     assert verdict_of([outcomes(a=arm(0.1, missing=0.1), b=arm(0.1, missing=0.11))], FAIR).warnings == []
 
 

@@ -172,8 +172,8 @@ def test_settings_of_a_target_say_which_parameters_hold(mlpatterns: Command, mon
     monkeypatch.setenv("MLPATTERNS_THRESHOLD_SETOSA", "0.5")
     done = mlpatterns("settings", "parameter_based")
     assert "0.75  command, revision 1 by ann" in done.out
-    assert "starts as 0.5, a command replaced 0.25 by 0.75, which holds" in done.err
-    assert "`mlpatterns run parameter_based --reset-shared` forgets" in done.err
+    assert "starts as 0.5, a command replaced 0.25 by 0.75, now in force" in done.err
+    assert "`mlpatterns run parameter_based --reset-shared` resets" in done.err
 
 
 def test_settings_of_a_target_without_parameters_is_one_sentence(mlpatterns: Command) -> None:

@@ -137,7 +137,7 @@ def test_columns_that_differ_are_named(mlpatterns: Command) -> None:
     )
     Path("more.csv").write_text("".join(f"{line},more\n" for line in Path("ref.csv").read_text().splitlines()))
     done = mlpatterns("drift", "ref.csv", "more.csv")
-    assert done.err == "more of more.csv is not in ref.csv, and is left out\n"
+    assert done.err == "columns of more.csv that are not in ref.csv are left out: more\n"
 
 
 @pytest.mark.parametrize("text", ["a;b\n1,5;x\n2,5;y\n", "\ufeffa\tb\r\nNA\tx\r\n1\ty\r\n", 'a,b\n"1","x, y"\n,z\n'])

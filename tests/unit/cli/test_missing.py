@@ -25,7 +25,7 @@ def test_who_waits_for_another_process_that_trains_is_told(home: Path, monkeypat
     with (home / "train.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         waiting.start()
-        assert said.get(timeout=60) == f"another process trains in {home}: waiting for it"
+        assert said.get(timeout=60) == f"another process is training models in {home}: waiting for it"
         assert waiting.is_alive()
     waiting.join(60)
     assert not waiting.is_alive()

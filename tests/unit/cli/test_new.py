@@ -54,7 +54,7 @@ def test_a_pattern_is_known_by_all_its_names(mlpatterns: Command, tmp_path: Path
     odd_models.integers(tmp_path / "sums.onnx")
     done = mlpatterns("new", "my shop", "--pattern", pattern, "--model", "sums.onnx")
     assert done.code == 0, done.err
-    assert done.out.startswith("my shop: the project my-shop, made of web_single\n  sums ")
+    assert done.out.startswith("my shop: the project my-shop, made from web_single\n  sums ")
     assert "\nnext: make -C 'my shop' test" in done.out
     assert (tmp_path / "my shop" / "models" / "sums.onnx").is_file()
 

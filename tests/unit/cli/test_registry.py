@@ -74,7 +74,7 @@ def test_files_that_cannot_be_deleted_are_said_to_stay(
     code, text = said(capsys, "rm", "shapes:2")
     assert (code, text) == (
         0,
-        "shapes:2 is deleted; its files could not be: `mlpatterns registry sweep` removes them later\n",
+        "shapes:2 is deleted; its files could not be deleted: `mlpatterns registry sweep` removes them later\n",
     )
 
 

@@ -20,7 +20,7 @@ def test_a_step_runs_alone_and_is_found_the_second_time(capsys: pytest.CaptureFi
     assert main(command) == 0
     second = capsys.readouterr()
     assert first.out.startswith("preprocess ran in ")
-    assert second.out.startswith("preprocess was there\n")
+    assert second.out.startswith("preprocess was done already\n")
     digests = [re.findall(r"digest +([0-9a-f]{64})", told.out) for told in (first, second)]
     assert digests[0] == digests[1] != []
     assert first.err == "[1/5] preprocess\n"

@@ -123,7 +123,7 @@ def test_its_card_has_need_diagram_documents_and_a_form_of_the_routes_that_read(
 
 def test_its_card_says_what_is_registered_as_text(tmp_path: Path) -> None:
     async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
-        assert "In it now" not in await card(http)
+        assert "Contents now" not in await card(http)
         await register(http, *(f"model_{number:02}" for number in range(14)))
         shown = await card(http)
         assert "projects: flowers &amp; &lt;b&gt;; models: model_00, model_01, " in shown

@@ -84,7 +84,7 @@ def test_with_reload_one_that_cannot_start_waits_for_a_change(caplog: pytest.Log
 
     run(launcher, Script(lambda: fail(launcher), lambda: None, change, lambda: None), watched=watched)
     assert len(launcher.started) == 2
-    assert caplog.messages.count("there is no model; it starts anew when a file changes") == 1
+    assert caplog.messages.count("there is no model; it starts again when a file changes") == 1
 
 
 @pytest.mark.parametrize("works", [True, False])

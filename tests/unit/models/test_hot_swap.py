@@ -229,7 +229,7 @@ def test_files_that_cannot_be_fetched_leave_the_version_that_serves_until_they_c
             with monkeypatch.context() as patch:
                 patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
                 await it.looked(3)
-                assert "well again" not in caplog.text  # while it is tried once more
+                assert "recovered" not in caplog.text  # while it is tried once more
                 assert await it.answer() == ("1", 30.0)
                 said = "where the files of models are does not answer"
                 assert it.swap.health().reason == f"{said}; the version that serves goes on"

@@ -110,7 +110,7 @@ def test_two_classes_without_probabilities_have_their_scores_in_another_order_an
     described, outputs = answers_of(reference, {"X": rows})
     assert described.primary_output == "output_label"
     assert by_labels(described, outputs) == model.predict(rows).tolist()
-    assert "scores in another order than its classes setosa, versicolor" in caplog.text
+    assert "are in another order than its classes setosa, versicolor" in caplog.text
 
 
 def test_over_http_it_is_asked_as_any_other(tmp_path: Path) -> None:

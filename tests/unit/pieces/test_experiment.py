@@ -322,7 +322,7 @@ def test_from_request_and_feedback_to_the_page() -> None:
             assert sum(arm["events"] for arm in found["verdict"]["metrics"][0]["arms"].values()) == 2
             shown = await http.get("/experiment/results")
             assert shown.headers["content-type"].startswith("text/html")
-            assert "too few yet" in shown.text
+            assert "too few users or events yet" in shown.text
             assert "<script" not in shown.text
 
     asyncio.run(main())

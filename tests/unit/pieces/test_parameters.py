@@ -84,8 +84,8 @@ def test_a_start_with_other_values_than_those_that_were_replaced_is_told_of() ->
     kept = StoredParameters(SetParameters(thresholds={"setosa": 0.8}).on(START), START)
     changed = msgspec.structs.replace(START, thresholds={"setosa": 0.7, "versicolor": 0.85}, timeout=5.0)
     assert differences(changed, kept) == [
-        "threshold of setosa starts as 0.7, a command replaced 0.9 by 0.8, which holds",
-        "timeout starts as 5.0, a command replaced 10.0 by 10.0, which holds",
+        "threshold of setosa starts as 0.7, a command replaced 0.9 by 0.8, now in force",
+        "timeout starts as 5.0, a command replaced 10.0 by 10.0, now in force",
     ]
     same_now = msgspec.structs.replace(START, thresholds={"setosa": 0.8, "versicolor": 0.85})
     assert differences(same_now, kept) == []  # what holds is what it starts as: nothing is hidden

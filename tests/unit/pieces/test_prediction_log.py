@@ -339,7 +339,7 @@ def test_a_sink_that_is_down_is_told_in_health_and_gets_all_in_order_when_it_is_
             await root.predict(each)
         await until(lambda: bool(root.health().reason))
         assert root.health().ready
-        assert root.health().reason == "the log of counting takes no records now"
+        assert root.health().reason == "the log of counting accepts no records now"
         assert (await root.check()).reason == root.health().reason
         await root.predict(asked[3])
         sink.error = None
@@ -351,7 +351,7 @@ def test_a_sink_that_is_down_is_told_in_health_and_gets_all_in_order_when_it_is_
     run(root, work)
     assert [found.prediction_id for found in sink.records] == [each.context.prediction_id for each in asked]
     assert caplog.text.count("fails (the disk is full") == 1
-    assert caplog.text.count("takes records again") == 1
+    assert caplog.text.count("accepts records again") == 1
 
 
 def test_what_waits_is_written_at_the_stop_and_together(sink: Sink) -> None:

@@ -208,7 +208,7 @@ def test_what_was_set_outlives_a_restart_and_a_start_with_other_values_says_so(
 
     async def differs() -> None:
         assert await decided(piece, 0.2) == [[1, 0]]
-        sentence = "threshold of a starts as 0.3, a command replaced 0.5 by 0.1, which holds"
+        sentence = "threshold of a starts as 0.3, a command replaced 0.5 by 0.1, now in force"
         assert piece.health().ready
         assert piece.health().reason == sentence
         assert (await piece.parameters._state(None, CALLER)).warnings == [sentence]

@@ -335,7 +335,7 @@ def test_a_webhook_that_is_not_there_keeps_no_window_from_being_judged(
     async def work(case: Case) -> None:
         found = await case.found(records(200, moved=1.5))
         assert found[0].raised == ("length",)
-        assert "did not take an alert: ClientConnectorError" in caplog.text
+        assert "did not accept an alert: ClientConnectorError" in caplog.text
         assert "secret" not in caplog.text
 
     run(work, tmp_path, alert_url=url)

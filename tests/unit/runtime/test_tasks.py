@@ -71,7 +71,7 @@ def test_a_mistake_of_the_users_is_one_line_in_the_log(caplog: pytest.LogCapture
 
     run(work)
     assert caplog.messages[:2] == [
-        "background work 'worker' of 'piece' failed; it starts anew in 0.1 s: there is no model 'tulips' ('tulips')",
+        "background work 'worker' of 'piece' failed; it starts again in 0.1 s: there is no model 'tulips' ('tulips')",
         "background work 'once' of 'piece' failed: there is no model 'roses'",
     ]
     assert not any(record.exc_info for record in caplog.records)

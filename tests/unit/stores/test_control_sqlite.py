@@ -183,4 +183,4 @@ def test_a_file_that_was_deleted_under_its_connections_is_made_anew_where_others
         await other.close()
 
     run(path, work)
-    assert "the control file control.db was deleted or replaced; what was in it is gone" in caplog.text
+    assert "the control file control.db was deleted or replaced; its contents are lost" in caplog.text

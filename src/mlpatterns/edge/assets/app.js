@@ -60,7 +60,7 @@ async function classify(context, size) {
   try {
     const pixels = digitOn(context.getImageData(0, 0, size, size).data, size, size, state.side);
     if (!pixels) {
-      at("note").textContent = "no digit in sight";
+      at("note").textContent = "no digit found";
       return;
     }
     show(pixels);
@@ -172,10 +172,10 @@ async function keepOffline() {
   if (!navigator.serviceWorker) return;
   await navigator.serviceWorker.register("sw.js");
   await navigator.serviceWorker.ready;
-  at("offline").textContent = "It is kept on this device now.";
+  at("offline").textContent = "The page now works offline.";
   document.body.dataset.kept = "yes";
 }
 
 start().catch((error) => { at("note").textContent = error.message; });
-keepOffline().catch(() => { at("offline").textContent = "This browser does not keep it for later."; });
+keepOffline().catch(() => { at("offline").textContent = "This browser cannot keep the page for offline use."; });
 window.classifyPixels = (pixels) => Promise.all(state.models.map((model) => model.classify(Float32Array.from(pixels))));

@@ -80,7 +80,7 @@ def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = 
 
 def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswers) -> ModelMetadata:
     """`metadata` with the label output as primary output. Texts are labels; 0, 1, 2 … are indices of labels."""
-    log.warning("%s has its scores in another order than its classes %s: it answers with %r, its own label",
+    log.warning("the scores of %s are in another order than its classes %s, so it answers with its own label, %r",
                 metadata.name, ", ".join(answers.classes), answers.output)  # fmt: skip
     by_label = replace(metadata, primary_output=answers.output)
     if _primary(by_label).datatype == "BYTES":

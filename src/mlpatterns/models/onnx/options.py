@@ -95,7 +95,7 @@ def provider_names(asked: Sequence[str]) -> list[str]:
         raise SettingsError(f"the provider {_short(names[0])} is not in this installation of ONNX Runtime, which has "
                             f"{_list(here)}; install the onnxruntime that has it, or choose another")  # fmt: skip
     if missing := [name for name in names if name not in here]:
-        log.warning("this installation of ONNX Runtime has no provider %s; it goes on without", _list(missing))
+        log.warning("this installation of ONNX Runtime has no provider %s; continuing without it", _list(missing))
     return [name for name in names if name in here]
 
 

@@ -89,7 +89,7 @@ def _array(value: Any) -> Array:
     try:
         array: Array = call_user_code(lambda: np.asarray(_on_cpu(value)))
     except Exception as error:
-        log.error("%s that a model gave is not an array: %s", kind_of(value), error)
+        log.error("%s that a model returned is not an array: %s", kind_of(value), error)
         raise Misfit(f"{kind_of(value)} that is not an array") from error
     if array.dtype.kind == "O" and not array.ndim:
         raise Misfit(kind_of(array.item()))

@@ -245,6 +245,6 @@ class Follower:
         if trouble and trouble != self.trouble:
             log.warning("%s: %s", self.swapper.name, trouble if error is None else error)
         elif self.trouble and not trouble:
-            log.info("%s: well again", self.swapper.name)
+            log.info("%s: recovered", self.swapper.name)
         self.trouble = trouble
         self.swapper.metrics.trouble.set(bool(trouble))

@@ -131,7 +131,7 @@ class Swapper:
         self._started.append(fresh)
         self._swapped(fresh)
         self.metrics.swapped(fresh.version)
-        log.info("%s serves%s", fresh.name, f", {before.version} goes" if before else "")
+        log.info("%s serves%s", fresh.name, f"; version {before.version} stops" if before else "")
         if before is not None:
             self.runtime.begin("retire", lambda: self._retire(before), most=MOST_RETIRING)
 

@@ -86,7 +86,7 @@ class Batcher(Wrapper):
         try:
             _check_axes(self.inner.metadata)
         except NotStarted:
-            log.info("%r is batched once it answers", self.inner.name)
+            log.info("%r cannot be batched yet: batching starts once it is ready", self.inner.name)
         self._slots = asyncio.Semaphore(self.max_concurrency)
         self._flights: Flights[list[Outcome]] = Flights(runtime.clock)
         self._stops = (self._flights.stop,)

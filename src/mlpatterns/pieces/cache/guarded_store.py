@@ -228,7 +228,7 @@ class GuardedStore:
             self._rest_until = self._clock.monotonic() + REST
         if self._failures == FAILURES:
             why = str(error) or type(error).__name__
-            log.warning("the cache at %s fails (%s): it is tried every %.0f s until it answers", self.url, why, REST)
+            log.warning("the cache at %s fails (%s); trying it every %.0f s until it answers", self.url, why, REST)
 
     def _succeeded(self) -> None:
         if self._failures >= FAILURES:

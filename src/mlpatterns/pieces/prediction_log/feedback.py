@@ -96,7 +96,7 @@ class FeedbackOperations:
         try:
             yield self._store
         except Unavailable as error:  # its text is for the operator only
-            log.warning("the log of %r does not take feedback: %s", self._path, error)
+            log.warning("the log of %r does not accept feedback: %s", self._path, error)
             raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
 
     async def _find(self, store: LogStore, prediction_id: str, caller: Caller) -> None:

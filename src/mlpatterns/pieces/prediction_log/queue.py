@@ -156,7 +156,7 @@ class LogQueue:
         self._written.inc(len(group))
         self._writing.look_again()
         if self.trouble:
-            log.warning("the log %s takes records again", self._shown)
+            log.warning("the log %s accepts records again", self._shown)
             self.trouble = ""
         if not self._waiting:
             self._wake.clear()
@@ -166,8 +166,8 @@ class LogQueue:
     def _failed(self, error: Exception) -> None:
         self._errors.inc()
         if not self.trouble:
-            self.trouble = f"the log of {self._runtime.path} takes no records now"
-            log.warning("the log %s fails (%s): it is tried again until it takes what waits", self._shown, error)
+            self.trouble = f"the log of {self._runtime.path} accepts no records now"
+            log.warning("the log %s fails (%s); trying again until it accepts the waiting records", self._shown, error)
 
     def _drop(self, arms: Sequence[str | None]) -> None:
         self._lost += len(arms)

@@ -172,7 +172,7 @@ def differences(start: Parameters, kept: StoredParameters) -> list[str]:
         return []
     now, before, holds = flat(start), flat(kept.replaced), flat(in_force(start, kept))
     return [
-        f"{what} starts as {now[what]}, a command replaced {before.get(what, 'nothing')} by {holds[what]}, which holds"
+        f"{what} starts as {now[what]}, a command replaced {before.get(what, 'nothing')} by {holds[what]}, now in force"
         for what in now
         if now[what] != before.get(what) and now[what] != holds[what]
     ]

@@ -97,7 +97,7 @@ class SharedParameters:
             workers="newest", piece=runtime.path,
         )  # fmt: skip
         for name in unused_variables(self.parts):
-            log.warning("%s names no part of %r; there is %s", name, self._path, ", ".join(self.parts))
+            log.warning("%s names no part of %r; its parts are %s", name, self._path, ", ".join(self.parts))
         self._known, self.warnings = None, []
         self._shared = shared = await runtime.shared(DOCUMENT, StoredParameters, StoredParameters())
         with suppress(Unavailable):  # the store is down: its values apply when it is back
@@ -138,9 +138,9 @@ class SharedParameters:
         self._known = document, values
         self._revision.set(document.revision)
         if before is not None:
-            log.info("%s has the parameters of revision %d, by %s", self._path, document.revision, document.by)
+            log.info("%s uses the parameters of revision %d, by %s", self._path, document.revision, document.by)
         for each in self.warnings:
-            log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
+            log.warning("%s: %s; `mlpatterns run --reset-shared` resets what commands have set", self._path, each)
         return values
 
     def _usable(self, kept: StoredParameters) -> Parameters:

@@ -204,7 +204,7 @@ class Thresholds(BasePredictor):
         except NotStarted:
             raise
         except Exception as error:
-            log.exception("the score of %r in %r cannot be made of its answer", name, self.name)
+            log.exception("cannot compute the score of %r in %r from its answer", name, self.name)
             raise InternalError("the score cannot be computed from the answer", stages=(name,), logged=True) from error
         return found
 

@@ -138,10 +138,10 @@ class Stalled:
             try:
                 closed = self.look()
             except OSError as error:  # the process has no free file descriptor
-                log.warning("gRPC clients that do not read cannot be found: %s", error.strerror)
+                log.warning("cannot find the gRPC clients that do not read their answers: %s", error.strerror)
                 continue
             if closed:
-                log.info("closed %d gRPC connections whose clients took nothing of their answers", closed)
+                log.info("closed %d gRPC connections whose clients did not read their answers", closed)
 
     def look(self) -> int:
         """Closes the connections without enough progress, and returns how many it closed."""

@@ -40,7 +40,7 @@ class Fold(Struct, frozen=True):
 OF_TRITON = r"/v2/(repository/.+|models/stats|models/[^/]+(/versions/[^/]+)?/(config|stats))"
 PROTOCOLS = (
     Fold("Triton's management", "configuration, statistics, loading", re.compile(OF_TRITON)),
-    Fold("Open Inference Protocol", "what KServe's and Triton's clients ask", re.compile(r"/v2(/.*)?")),
+    Fold("Open Inference Protocol", "the routes that KServe's and Triton's clients use", re.compile(r"/v2(/.*)?")),
 )
 
 

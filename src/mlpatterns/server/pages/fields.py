@@ -12,7 +12,7 @@ from mlpatterns.markup import Markup, element, group
 __all__ = ["Schemas", "body_example", "body_fields", "field"]
 
 LONGEST_LINE = 1000  # characters; a text that may be longer gets a field of several lines
-ONE_A_LINE = "one a line"
+ONE_A_LINE = "one per line"
 PLACEHOLDERS: dict[str, Any] = {"string": "…", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 Schema = Mapping[str, Any]
 

@@ -104,24 +104,24 @@ def _simple(subject: Subject) -> Iterator[OpenapiOperation]:
         answer = "Prediction" if schema == "Predict" else schema
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
         note = _refusal(subject, labelled=schema == "Label" and own is None and not later)
-        said = "Begins a job, which will have the answer." if later else first_words(own)
+        said = "Starts a job, which will compute the answer." if later else first_words(own)
         also = "" if later or note else first_words(subject.answers.also)
         done_or_accepted = accepted_response() if later else ok_response(subject.reference(answer), PROVENANCE)
         status = 202 if later else 200
         posted = operation_of(
             subject.name, f"{schema} rows",
-            f"{note or said or f'Answers {what}: one row alone, several as a list.'} {also}".rstrip(),
+            f"{note or said or f'Returns {what}: one value for one row, a list for several.'} {also}".rstrip(),
             done_or_accepted, (*PREDICTING, 408), status)  # fmt: skip
         posted["requestBody"] = _rows_body(subject, refused=bool(note))
         yield _entry(subject, "POST", suffix, posted)
         test = suffix.replace("/predict", "/predict/test")
         tests.append(_entry(subject, "GET", test, operation_of(
-            subject.name, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
+            subject.name, f"{schema} the sample", note or f"Like POST {suffix}, with the model's own sample.",
             done_or_accepted, PREDICTING, status)))  # fmt: skip
     yield from tests
     shaped = subject.answers.metadata or subject.answers.sample
     yield _entry(subject, "GET", "/metadata", operation_of(
-        subject.name, "What it takes and gives",
+        subject.name, "Inputs and outputs",
         first_words(shaped) or _refusal(subject, labelled=False)
         or "Types and shapes, with a sample and its prediction.",
         ok_response({} if shaped else component("Metadata")), PREDICTING))  # fmt: skip
@@ -136,7 +136,7 @@ def _refusal(subject: Subject, *, labelled: bool) -> str:
     """The reason why the simple API cannot serve this model; empty if it can."""
     described = subject.described
     if described is None:
-        return "The model is not ready yet, so nothing more is known of it."
+        return "The model is not ready yet, so its inputs and outputs are unknown."
     if labelled and not described.labels and _label_itself(described) is None:
         return "Refused with 404: this model has no labels."
     return ""

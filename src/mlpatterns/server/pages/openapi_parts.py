@@ -97,7 +97,7 @@ def accepted_response() -> dict[str, Any]:
     """The response 202 with the id of the job, or a list of ids if one call makes several jobs."""
     job = {"anyOf": [{"type": "string"}, list_of({"type": "string"})]}
     answer = ok_response(object_of(job_id=job), (*PROVENANCE, "location"))
-    return answer | {"description": "Accepted: a job will have the answer; Location says where that is told."}
+    return answer | {"description": "Accepted: a job will compute the answer; Location is the URL to get it from."}
 
 
 def text_of(kind: str) -> dict[str, Any]:
@@ -109,12 +109,12 @@ def text_of(kind: str) -> dict[str, Any]:
 
 
 ERRORS: dict[int, tuple[str, str]] = {
-    400: ("BadRequest", "The request is malformed; the sentence says where."),
-    401: ("Unauthorized", "Credentials are needed, or those sent are not known; or commands are off."),
+    400: ("BadRequest", "The request is malformed; the error says where."),
+    401: ("Unauthorized", "Credentials are missing or unknown, or commands are off."),
     404: ("NotFound", "There is no such path, model, version, label or sample."),
     405: ("MethodNotAllowed", "The path answers other methods; the Allow header names them."),
     408: ("RequestTimeout", "The body did not arrive in time."),
-    409: ("Conflict", "What is asked for does not go together with what is there."),
+    409: ("Conflict", "The request conflicts with the current state."),
     413: ("TooLarge", "The body, the headers or a tensor are larger than the server accepts."),
     415: ("Unsupported", "The content encoding or the kind of call is not supported."),
     429: ("RateLimited", "Too many requests of this caller."),
@@ -127,10 +127,10 @@ HEADERS: dict[str, tuple[str, Schema]] = {
     "x-mlp-prediction-id": ("The id of this answer in log, feedback and trace.", {"type": "string"}),
     "x-mlp-version": ("The version of the model that answered.", {"type": "string"}),
     "x-mlp-arm": ("The arm that answered, where traffic is split.", {"type": "string"}),
-    "x-mlp-cache": ("How the cache took part, where there is one.", {"type": "string"}),
-    "x-mlp-degraded": ("There if a fallback answered.", {"const": "true"}),
+    "x-mlp-cache": ("What the cache did, if there is one.", {"type": "string"}),
+    "x-mlp-degraded": ("Present if a fallback answered.", {"const": "true"}),
     "x-mlp-code": ("Why it was refused, where one status has several reasons.", {"enum": list(ErrorCode)}),
-    "location": ("Where an accepted job tells of its answer.", {"type": "string"}),
+    "location": ("The URL of an accepted job's answer.", {"type": "string"}),
     "retry-after": ("Seconds after which trying again may help.", {"type": "integer", "minimum": 1}),
     "allow": ("The methods of this path.", {"type": "string"}),
     "www-authenticate": ("The scheme of the credentials.", {"type": "string"}),

@@ -48,7 +48,7 @@ def label_prediction(names: tuple[str, ...], itself: TensorSpec | None = None) -
 
 
 def _answer(one: Schema) -> Schema:
-    described = "One row in: its answer alone. Several: a list of them."
+    described = "For one row: its answer. For several rows: a list of answers."
     value = {"anyOf": [one, list_of(one)], "description": described}
     return object_of(prediction=value)
 
@@ -98,7 +98,7 @@ def infer_request(described: ModelMetadata) -> Schema:
     inputs = list_of(tensors, minItems=count, maxItems=count)
     named = {"name": {"enum": [spec.name for spec in described.outputs]}, "parameters": PARAMETERS}
     wanted = {"type": "object", "properties": named, "required": ["name"]}
-    outputs = {"type": ["array", "null"], "items": wanted, "description": "Those wanted; all of them if left out."}
+    outputs = {"type": ["array", "null"], "items": wanted, "description": "The outputs to return; all if left out."}
     properties = {"id": {"type": ["string", "null"]}, "parameters": PARAMETERS, "inputs": inputs, "outputs": outputs}
     return {"type": "object", "properties": properties, "required": ["inputs"]}
 

@@ -94,7 +94,7 @@ def management_entries(subject: Subject) -> Iterator[OpenapiOperation]:
             operation = operation_of(subject.name, title, text, ok_response(component(schema)), READING)
             yield protocol_entry(subject, "GET", version + suffix, operation)
     for change, text in (
-        ("load", "Builds and starts the model anew, and stops the one before when its last request has ended."),
+        ("load", "Builds and starts the model again, and stops the old one when its last request has ended."),
         ("unload", "Refuses new requests with 503, lets those under way end, and stops the model."),
     ):
         path = f"/v2/repository/models/{subject.name}/{change}"
@@ -109,7 +109,7 @@ def _repository() -> Iterator[OpenapiOperation]:
     every = operation_of(SERVER, "Statistics (Triton)", text, ok_response(component("ModelStatistics")), EVERYWHERE)
     every["operationId"] = "v2_models_stats_get"
     yield OpenapiOperation("GET", "/v2/models/stats", "/v2/models/stats", every)
-    text = "All models with their state; with `ready` those alone that are."
+    text = "All models with their state; with `ready`, only those that are ready."
     listed = operation_of(SERVER, "Models (Triton)", text, ok_response(component("RepositoryIndex")), WRITING)
     yield _posted("/v2/repository/index", listed, "", "RepositoryIndexRequest")
 

@@ -15,7 +15,7 @@ __all__ = ["RouteRenderer", "operations"]
 
 ORIGIN = "http://127.0.0.1:8000"  # in the commands, until the script replaces it with the origin of the page
 ROWS = (".Rows", ".InferRequest")  # the endings of the names of schemas of model inputs, which users write as text
-OFF = "This server has no admin token: the setting admin_token gives it one, and turns its commands on."
+OFF = "This server has no admin token, so its commands are off: set admin_token to turn them on."
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -60,7 +60,7 @@ def test_the_token_is_asked_for_where_a_command_is_and_there_is_one(document: di
             command = any("adminToken" in scheme for scheme in operation.get("security", ()))
             found[command] += 1
             assert ("data-token" in shown) == (command and commands)
-            assert ("the setting admin_token" in shown) == (command and not commands)
+            assert ("set admin_token" in shown) == (command and not commands)
     assert found[True] >= 5
     assert found[False] > 20
 

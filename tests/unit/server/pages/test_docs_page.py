@@ -137,7 +137,7 @@ def test_commands_have_a_field_for_the_token_and_queries_one_for_each_parameter(
 def test_where_there_is_no_admin_token_no_field_asks_for_one_and_the_commands_say_how_to_get_one() -> None:
     page = fetch(lambda: OperationsPiece(CountingModel("m"))).text
     assert [field for field in Outline(page).all("input") if field.get("type") == "password"] == []
-    assert page.count("the setting admin_token gives it one") == page.count('data-credentials="x-admin-token') > 2
+    assert page.count("set admin_token to turn them on") == page.count('data-credentials="x-admin-token') > 2
 
 
 def routes(page: str) -> list[str]:
