@@ -153,6 +153,11 @@ class SharedDocuments:
         """The keys of the documents that could not be read yet."""
         return [document.key for document in self._documents if document.known is None]
 
+    @property
+    def _names(self) -> str:
+        """The system, or the models of an app without one: the first part of their keys."""
+        return ", ".join(dict.fromkeys(document.key.partition("/")[0] for document in self._documents))
+
     async def add(self, key: str, kind: type[T], initial: T, owner: Predictor | None) -> SharedDocument[T]:
         """Adds a document, and reads it now if the store answers."""
         made = SharedDocument(self._store, self._clock, key, kind, initial, owner)
@@ -198,7 +203,7 @@ class SharedDocuments:
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            log.warning("%s; the last known versions count meanwhile", trouble)
+            log.warning("%s: %s; the last known versions count meanwhile", self._names, trouble)
         if self.trouble and not trouble:
-            log.info("the control store answers again")
+            log.info("%s: the control store answers again", self._names)
         self.trouble = trouble
