@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ __all__ = ["HEAD", "Create", "upgrade"]
 HEAD = "0003"
 LOCK_KEY = 5_812_093_441  # any number that is ours: the name of PostgreSQL's advisory lock
 LOCK_NAME = "mlpatterns.model_db.upgrade"
-PATIENCE = 60  # seconds to wait for another process's upgrade
+PAUSE = 0.1  # seconds between two looks whether another process's upgrade has ended
 NOT_MADE = "there is no registry yet; `mlpatterns train NAME` or `mlpatterns registry import` makes one"
 
 Create = Literal["always", "missing", "never"]
@@ -120,15 +121,19 @@ def _file_lock(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _database_lock(connection: Connection) -> Iterator[None]:
-    """For a server, a lock of the session: MariaDB commits each DDL statement, so a transaction is not enough."""
+    """For a server, a lock of the session: MariaDB commits each DDL statement, so a transaction is not enough.
+
+    No call waits for it, as a server that says nothing for long counts as down."""
     take, give = {
-        "postgresql": (f"SELECT pg_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
-        "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', {PATIENCE})", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),
+        "postgresql": (f"SELECT pg_try_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
+        "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', 0)", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),
     }.get(connection.dialect.name, ("", ""))
     if not take:
         yield
         return
-    connection.execute(text(take))
+    while not connection.execute(text(take)).scalar():
+        connection.commit()
+        time.sleep(PAUSE)
     connection.commit()
     try:
         yield
