@@ -27,6 +27,8 @@ def configure_logs(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    # It says, once for each connection to a server that hangs, what the store that has the connection says by itself.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     # uvicorn makes an access line for every request as soon as this logger or a parent of it has a handler.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.access").propagate = False
