@@ -50,6 +50,8 @@ def upgrade(url: str, *, create: Create = "always") -> Engine:
         raise UserError(NOT_MADE)
     made = engine(url)
     try:
+        if (file is None or file.exists()) and _is_current(made):
+            return made  # without the lock, which needs a folder that can be written
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with _file_lock(file):
@@ -66,6 +68,11 @@ def upgrade(url: str, *, create: Create = "always") -> Engine:
         made.dispose()
         raise UserError(f"the registry at {redact(url)} cannot be used: {error.strerror or error}") from error
     return made
+
+
+def _is_current(made: Engine) -> bool:
+    with made.connect() as connection:
+        return _revision(connection) == HEAD
 
 
 def _upgrade(made: Engine, url: str, *, refusal: UserError | None) -> None:
