@@ -203,7 +203,8 @@ class SharedDocuments:
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            log.warning("%s: %s; the last known versions count meanwhile", self._names, trouble)
+            then = "what was never read is waited for" if self.unread else "the last known versions count meanwhile"
+            log.warning("%s: %s; %s", self._names, trouble, then)
         if self.trouble and not trouble:
             log.info("%s: the control store answers again", self._names)
         self.trouble = trouble

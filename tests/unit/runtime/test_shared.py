@@ -221,18 +221,19 @@ def test_while_the_store_is_down_the_last_document_counts_and_a_change_says_so()
 def test_what_the_log_says_of_the_store_names_the_system(caplog: pytest.LogCaptureFixture) -> None:
     async def work(store: Store, clock: FakeClock) -> None:
         documents = SharedDocuments(store, clock)
+        store.down = True
         for key in ("shop/split/weights", "shop/swap/pinned"):
             await documents.add(key, Weights, Weights(), None)
         polling = polled(documents)
-        store.down = True
-        await clock.advance(10)
-        store.down = False
-        await clock.advance(10)
+        for store.down in (False, True, False):
+            await clock.advance(10)
         polling.cancel()
 
     with caplog.at_level("INFO", "mlpatterns"):
         run(work)
     assert caplog.messages == [
+        "shop: the control store does not answer; what was never read is waited for",
+        "shop: the control store answers again",
         "shop: the control store does not answer; the last known versions count meanwhile",
         "shop: the control store answers again",
     ]
