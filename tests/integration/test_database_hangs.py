@@ -1,4 +1,5 @@
-"""Blocking calls to a database that hangs: they end, or a thread would wait, and the process not stop, forever."""
+"""Blocking calls to a database that hangs end, or a thread would wait, and the process not stop, forever; those to one
+that was restarted go on."""
 
 from __future__ import annotations
 
@@ -46,3 +47,24 @@ def test_a_batch_table_gives_up_an_answer_that_does_not_come(url: str, monkeypat
         table.query_columns("SELECT length(pg_sleep(20)::text) AS a", (), [Column("a", "int")])
     assert table.query("SELECT 1", ()) == [(1,)]
     table.close()
+
+
+def test_a_batch_table_whose_connection_was_ended_is_read_over_a_new_one(url: str) -> None:
+    table, other = postgres.PostgresDatabase(url), postgres.PostgresDatabase(url)
+
+    def end() -> None:
+        other.query("SELECT pg_terminate_backend(%s)", table.query("SELECT pg_backend_pid()", ())[0])
+
+    end()
+    assert table.query("SELECT 1", ()) == [(1,)]
+    end()
+    with table.transaction():
+        table.execute("CREATE TABLE begun (a int)", ())
+    end()
+    with pytest.raises(Unavailable), table.transaction():  # noqa: PT012 - what is within is not done twice
+        table.query("SELECT 1", ())
+        end()
+        table.query("SELECT 1", ())
+    assert [column.name for column in table.columns("begun")] == ["a"]
+    table.close()
+    other.close()
