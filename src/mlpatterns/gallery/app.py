@@ -134,6 +134,7 @@ class Gallery:
             reasons = await self._waits(name, member)
             if not reasons:
                 self._were_ready.add(name)
+                trouble |= {name: told} if (told := member.trouble()) else {}
             elif name in self._were_ready and not self._draining:
                 trouble[name] = "; ".join(reasons)
             else:
