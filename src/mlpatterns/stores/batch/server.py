@@ -93,7 +93,8 @@ class ServerDatabase(Database):
         except (self._error, OSError) as error:
             self.close()
             refused = any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)  # the name in PEP 249
-            text = f"{self._where} refuses the statement: {' '.join(str(error).split())}"
+            does = "refuses the statement" if refused else "failed"
+            text = f"{self._where} {does}: {' '.join(str(error).split())}"
             raise (ConstraintViolated(text) if refused else Unavailable(text)) from error
 
     def _surely(self, work: Callable[[], T]) -> T:
