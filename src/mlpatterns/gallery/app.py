@@ -42,6 +42,7 @@ class Gallery:
         self.apps, self.systems = dict(apps), tuple(systems)
         self._members = {name: _member(name, app) for name, app in apps.items()}
         self._refused: dict[str, UserError] = {}
+        self._were_ready: set[str] = set()
         self._draining = False
 
     @property
@@ -62,7 +63,7 @@ class Gallery:
         Raises:
             UserError: an app failed to start, or no app can run here.
         """
-        self._refused = {}
+        self._refused, self._were_ready = {}, set()
         async with AsyncExitStack() as stack:
             for name, member in self._members.items():
                 try:
@@ -127,19 +128,28 @@ class Gallery:
             return Card(system, waiting=(UNKNOWN,))
 
     async def _ready(self) -> Response:
-        waiting = [name for name, member in self._running.items() if await self._waits(name, member)]
-        trouble = {name: str(error) for name, error in self._refused.items()}
+        """One that was ready and is no longer is trouble, or all others would leave the load balancer with it."""
+        waiting, trouble = [], {name: str(error) for name, error in self._refused.items()}
+        for name, member in self._running.items():
+            reasons = await self._waits(name, member)
+            if not reasons:
+                self._were_ready.add(name)
+                trouble |= {name: told} if (told := member.trouble()) else {}
+            elif name in self._were_ready and not self._draining:
+                trouble[name] = "; ".join(reasons)
+            else:
+                waiting.append(name)
         if not waiting:
             return JSONResponse({"ready": True, "trouble": trouble} if trouble else {"ready": True})
         text = "the server is stopping" if self._draining else f"not ready yet: {', '.join(waiting)}"
         return JSONResponse({"ready": False, "error": text}, 503, headers={"retry-after": "1"})
 
-    async def _waits(self, name: str, member: Member) -> bool:
+    async def _waits(self, name: str, member: Member) -> list[str]:
         try:
-            return bool(await member.waiting())
+            return await member.waiting()
         except Exception:
             log.exception("cannot find out whether %s is ready", name)
-            return True
+            return [UNKNOWN]
 
 
 def _member(name: str, app: App | PlainApp) -> Member:

@@ -102,5 +102,8 @@ class Member(Protocol):
     async def waiting(self) -> list[str]:
         """What is not ready yet; empty if the app can answer requests."""
 
+    def trouble(self) -> str:
+        """What does not answer while the app itself does, such as a store; empty if all is well."""
+
     async def card(self, system: System) -> Card:
         """What the index page shows of the running app now."""

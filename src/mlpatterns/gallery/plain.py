@@ -87,6 +87,9 @@ class Plain:
         said = _json(answer)
         return [str(said["error"]) if isinstance(said, dict) and "error" in said else self._name]
 
+    def trouble(self) -> str:
+        return ""  # no route of any ASGI app tells it
+
     async def card(self, system: System) -> Card:
         if not self._learned:
             await self._learn()

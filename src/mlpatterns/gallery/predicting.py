@@ -37,6 +37,9 @@ class Predicting:
     async def waiting(self) -> list[str]:
         return self.app.health.waiting()
 
+    def trouble(self) -> str:
+        return "; ".join(self.app.health.trouble().values())
+
     async def card(self, system: System) -> Card:
         app, models = self.app, self.app.models
         prefixes = {name: f"models/{name}/" if app.several else "" for name in app.hosted}

@@ -11,6 +11,7 @@ from mlpatterns.redaction import redact
 from mlpatterns.registry import urls
 from mlpatterns.registry.drivers import EXTRAS
 from mlpatterns.registry.urls import DRIVERS, scheme_of, sqlite_file
+from mlpatterns.stores.postgres_blocking import connect_blocking
 from mlpatterns.user_errors import MissingExtra, UserError
 
 try:
@@ -22,7 +23,8 @@ except ImportError as error:
 
 __all__ = ["Writer", "engine", "unusable", "writing"]
 
-BUSY = 10.0  # seconds to wait for another process's write
+BUSY = 10.0  # seconds to wait for another process's write, and for a server to answer
+CONNECT_SECONDS = 5
 ATTEMPTS = 20
 PAUSE = 0.02  # seconds by which the longest pause grows with each attempt
 
@@ -40,7 +42,10 @@ def engine(url: str) -> Engine:
     file = sqlite_file(url)
     options: dict[str, Any] = {"connect_args": {"timeout": BUSY}}
     if scheme != "sqlite":
-        options = {"connect_args": {"connect_timeout": 5}, "isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+        limits: dict[str, float] = {"connect_timeout": CONNECT_SECONDS}
+        if scheme == "mysql":
+            limits |= {"read_timeout": BUSY, "write_timeout": BUSY}
+        options = {"connect_args": limits, "isolation_level": "READ COMMITTED", "pool_pre_ping": True}
     try:
         place = make_url(url).set(drivername=DRIVERS[scheme])
         made = create_engine(place if file is None else place.set(database=str(file)), **options)
@@ -51,6 +56,8 @@ def engine(url: str) -> Engine:
     if scheme == "sqlite":
         event.listen(made, "connect", _prepare_sqlite)
         event.listen(made, "begin", _begin_sqlite)
+    elif scheme == "postgresql":
+        event.listen(made, "do_connect", _connect_postgresql)
     return made
 
 
@@ -109,6 +116,10 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _connect_postgresql(_dialect: Any, _record: Any, place: Any, options: Any) -> Any:
+    return connect_blocking(BUSY, *place, **options)
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ __all__ = ["HEAD", "Create", "upgrade"]
 HEAD = "0003"
 LOCK_KEY = 5_812_093_441  # an arbitrary number that identifies PostgreSQL's advisory lock
 LOCK_NAME = "mlpatterns.model_db.upgrade"
-PATIENCE = 60  # seconds to wait for another process's upgrade
+PAUSE = 0.1  # seconds between two attempts to take the lock of an upgrade
 NOT_MADE = "there is no registry yet; `mlpatterns train NAME` or `mlpatterns registry import` makes one"
 
 Create = Literal["always", "missing", "never"]
@@ -49,6 +50,8 @@ def upgrade(url: str, *, create: Create = "always") -> Engine:
         raise UserError(NOT_MADE)
     made = engine(url)
     try:
+        if (file is None or file.exists()) and _is_current(made):
+            return made  # without the lock, which needs a folder that can be written
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with _file_lock(file):
@@ -65,6 +68,11 @@ def upgrade(url: str, *, create: Create = "always") -> Engine:
         made.dispose()
         raise UserError(f"the registry at {redact(url)} cannot be used: {error.strerror or error}") from error
     return made
+
+
+def _is_current(made: Engine) -> bool:
+    with made.connect() as connection:
+        return _revision(connection) == HEAD
 
 
 def _upgrade(made: Engine, url: str, *, refusal: UserError | None) -> None:
@@ -121,15 +129,20 @@ def _file_lock(file: Path | None) -> Iterator[None]:
 @contextmanager
 def _database_lock(connection: Connection) -> Iterator[None]:
     """For a database server, a lock of the session: MariaDB commits each DDL statement, so a transaction does not
-    suffice."""
+    suffice.
+
+    No statement waits for the lock, because a server that does not answer for long counts as down.
+    """
     take, give = {
-        "postgresql": (f"SELECT pg_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
-        "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', {PATIENCE})", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),
+        "postgresql": (f"SELECT pg_try_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
+        "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', 0)", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),
     }.get(connection.dialect.name, ("", ""))
     if not take:
         yield
         return
-    connection.execute(text(take))
+    while not connection.execute(text(take)).scalar():
+        connection.commit()
+        time.sleep(PAUSE)
     connection.commit()
     try:
         yield

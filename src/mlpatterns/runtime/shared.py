@@ -154,6 +154,11 @@ class SharedDocuments:
         """The keys of the documents that have not been read yet."""
         return [document.key for document in self._documents if document.known is None]
 
+    @property
+    def _names(self) -> str:
+        """The system, or the models of an app without one: the first part of their keys."""
+        return ", ".join(dict.fromkeys(document.key.partition("/")[0] for document in self._documents))
+
     async def add(self, key: str, kind: type[T], initial: T, owner: Predictor | None) -> SharedDocument[T]:
         """Adds a document and reads it. If the store does not answer, the poller reads it later."""
         made = SharedDocument(self._store, self._clock, key, kind, initial, owner)
@@ -199,7 +204,11 @@ class SharedDocuments:
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            log.warning("%s; the last known versions are used meanwhile", trouble)
+            then = (
+                "predictions wait for what was never read"
+                if self.unread
+                else "the last known versions are used meanwhile"
+            )
         if self.trouble and not trouble:
-            log.info("the control store answers again")
+            log.info("%s: the control store answers again", self._names)
         self.trouble = trouble

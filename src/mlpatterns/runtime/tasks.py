@@ -137,8 +137,8 @@ class Tasks:
 def _log(error: Exception, what: str, *values: object) -> None:
     """Logs the sentence of an error of this library, and the traceback of any other error."""
     if isinstance(error, MlpatternsError):
-        cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
-        log.error(f"{what}: %s%s", *values, error, cause)
+        cause = " ".join(str(error.__cause__ or "").split())
+        log.error(f"{what}: %s%s", *values, error, "" if cause in str(error) else f" ({cause})")  # said once
     else:
         log.error(what, *values, exc_info=error)
 

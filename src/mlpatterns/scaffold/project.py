@@ -80,6 +80,7 @@ def make_project(system: System, path: Path, settings: Settings) -> MadeProject:
     chosen = parse_reference(settings.model) if settings.model and system.takes_model else None
     with _staged(target) as folder:
         models = _copy_models(system, chosen, folder / MODELS, settings)
+        _require_one_input(system, models)
         source = app_source(pattern, f"{system.header.need}: `mlpatterns run app.py` serves it.",
                             chosen=file_name(chosen) if chosen else None)  # fmt: skip
         (folder / "app.py").write_text(source.text, encoding="utf-8")
@@ -103,6 +104,13 @@ def _copy_models(system: System, chosen: Reference | None, folder: Path, setting
     options = model_options(settings)
     own = chosen or (references[0] if len(references) == 1 else None)  # the options describe this model
     return [copy_model(each, folder, settings, options if each == own else {}) for each in references]
+
+
+def _require_one_input(system: System, models: Sequence[CopiedModel]) -> None:
+    several = [model.name for model in models if len(model.metadata.inputs) > 1]
+    if several and "BatchJob" in system.pieces:
+        raise NotOffered(f"{system.name} makes a table of rows of one input, and {several[0]} takes several; start "
+                         "from web_single, and predict a table of yours with `mlpatterns batch run`")  # fmt: skip
 
 
 def _parts(facts: Sequence[ServedFacts]) -> list[str]:

@@ -27,6 +27,8 @@ def configure_logs(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    # psycopg logs each failed connection, and so does the store that opened the connection.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     # uvicorn formats an access line for every request if this logger or one of its parents has a handler.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.access").propagate = False

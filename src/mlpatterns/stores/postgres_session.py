@@ -75,8 +75,13 @@ class PostgresSession:
         wait. Later calls use a new connection."""
         self._slot = ConnectionSlot()
         self._given_up.add(task)
-        task.add_done_callback(self._given_up.discard)
+        task.add_done_callback(self._forget)
         task.cancel()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._given_up.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio would log a traceback of what no caller waits for
 
     async def _work(self, slot: ConnectionSlot, work: Callable[[Connection], Awaitable[T]], again: bool) -> T:
         from psycopg import OperationalError

@@ -20,6 +20,7 @@ from mlpatterns.gallery.app import Gallery
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.models.python.python import PythonModel
+from mlpatterns.predictor import Health
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.servable import PlainApp
 from mlpatterns.settings import Settings
@@ -86,6 +87,17 @@ def test_one_system_that_cannot_be_looked_at_does_not_break_the_page_of_all(
         assert (await http.get("/docs")).status_code == 200
         ready = await http.get("/health/ready")
         assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: batch")
+
+    asked(ask)
+
+
+def test_what_a_system_has_trouble_with_is_told_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(http: httpx.AsyncClient, gallery: Gallery) -> None:
+        (piece,) = gallery.apps["batch"].models.values()  # type: ignore[union-attr]
+        monkeypatch.setattr(piece, "health", lambda: Health(True, "the registry does not answer"))
+        ready = await http.get("/health/ready")
+        trouble = {"batch": "the registry does not answer"}
+        assert (ready.status_code, ready.json()) == (200, {"ready": True, "trouble": trouble})
 
     asked(ask)
 

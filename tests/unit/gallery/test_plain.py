@@ -298,6 +298,21 @@ def test_one_that_is_not_ready_is_named_and_says_why() -> None:
     asked(ask, plain({}, health_ready=waiting), web_single=serve(iris))
 
 
+def test_one_that_was_ready_and_is_no_longer_is_trouble_and_does_not_take_the_others_with_it() -> None:
+    answers = [JSONResponse({"ready": True}), JSONResponse({"error": "the database does not answer"}, 503)]
+
+    async def ask(http: httpx.AsyncClient, gallery: Gallery) -> None:
+        assert (await http.get("/health/ready")).json() == {"ready": True}
+        answers.pop(0)
+        down = await http.get("/health/ready")
+        trouble = {"model_db": "the database does not answer"}
+        assert (down.status_code, down.json()) == (200, {"ready": True, "trouble": trouble})
+        gallery.draining = True
+        assert (await http.get("/health/ready")).status_code == 503
+
+    asked(ask, plain({}, health_ready=lambda: answers[0]), web_single=serve(iris))
+
+
 def test_one_that_hangs_or_fails_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gallery_plain, "PATIENCE", 0.05)
 

@@ -43,6 +43,15 @@ def test_a_registry_that_is_up_to_date_is_not_migrated_again(url: str, monkeypat
     upgrade(url).dispose()
 
 
+def test_one_that_is_up_to_date_is_opened_without_writing_beside_it(url: str, tmp_path: Path) -> None:
+    """As in a home that may only be read, which root itself cannot be refused in a test."""
+    upgrade(url).dispose()
+    (lock,) = tmp_path.glob("*.lock")
+    lock.unlink()
+    upgrade(url, create="never").dispose()
+    assert not lock.exists()
+
+
 def test_a_registry_of_a_newer_program_is_refused(url: str) -> None:
     made = upgrade(url)
     with made.begin() as connection:

@@ -218,6 +218,27 @@ def test_while_the_store_is_down_the_last_document_counts_and_a_change_says_so()
     run(work)
 
 
+def test_what_the_log_says_of_the_store_names_the_system(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(store: Store, clock: FakeClock) -> None:
+        documents = SharedDocuments(store, clock)
+        store.down = True
+        for key in ("shop/split/weights", "shop/swap/pinned"):
+            await documents.add(key, Weights, Weights(), None)
+        polling = polled(documents)
+        for store.down in (False, True, False):
+            await clock.advance(10)
+        polling.cancel()
+
+    with caplog.at_level("INFO", "mlpatterns"):
+        run(work)
+    assert caplog.messages == [
+        "shop: the control store does not answer; predictions wait for it",
+        "shop: the control store answers again",
+        "shop: the control store does not answer; the last known versions are used meanwhile",
+        "shop: the control store answers again",
+    ]
+
+
 def test_a_value_of_another_type_leaves_the_last_one_and_does_not_keep_others_from_being_read() -> None:
     async def work(store: Store, clock: FakeClock) -> None:
         documents = SharedDocuments(store, clock)

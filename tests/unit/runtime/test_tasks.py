@@ -59,10 +59,10 @@ def test_kept_work_that_fails_starts_anew_with_growing_delays(caplog: pytest.Log
 
 def test_a_mistake_of_the_users_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async def kept() -> None:
-        raise UnknownName("model", "tulips") from KeyError("tulips")
+        raise UnknownName("model", "tulips") from KeyError("leaves")
 
     async def once() -> None:
-        raise UnknownName("model", "roses")
+        raise UnknownName("model", "roses") from KeyError("roses")
 
     async def work(runtime: AppRuntime) -> None:
         runtime_of(runtime).keep("worker", kept)
@@ -71,8 +71,8 @@ def test_a_mistake_of_the_users_is_one_line_in_the_log(caplog: pytest.LogCapture
 
     run(work)
     assert caplog.messages[:2] == [
-        "background work 'worker' of 'piece' failed; it starts again in 0.1 s: there is no model 'tulips' ('tulips')",
-        "background work 'once' of 'piece' failed: there is no model 'roses'",
+        "background work 'worker' of 'piece' failed; it starts again in 0.1 s: there is no model 'tulips' ('leaves')",
+        "background work 'once' of 'piece' failed: there is no model 'roses'",  # its cause says nothing more
     ]
     assert not any(record.exc_info for record in caplog.records)
 

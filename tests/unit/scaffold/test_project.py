@@ -213,6 +213,17 @@ def test_a_pattern_that_follows_a_registry_says_how_to_do_that_in_a_project(tmp_
         check(replace(two, pieces=("HotSwap",)), tmp_path / "shop", model=False)
 
 
+def test_a_pattern_that_makes_its_table_takes_no_model_of_several_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd_models.two_inputs(tmp_path / "pair.onnx")
+    settings = Settings(home=tmp_path / "home", model=f"file:{tmp_path / 'pair.onnx'}")
+    monkeypatch.setenv("MLPATTERNS_MODEL", str(settings.model))
+    with pytest.raises(NotOffered, match="batch makes a table of rows of one input, and pair takes several; start"):
+        make_project(get("batch"), tmp_path / "shop", settings)
+    assert not (tmp_path / "shop").exists()
+
+
 def test_a_disk_that_is_full_is_one_sentence_and_leaves_nothing(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from contextlib import closing
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -51,6 +53,27 @@ def test_one_that_accepts_and_never_answers_is_given_up(monkeypatch: pytest.Monk
         port = silent.getsockname()[1]
         with pytest.raises(Unavailable, match="the control store does not answer"):
             asyncio.run(first_read(f"postgresql://me@127.0.0.1:{port}/x"))
+
+
+def test_a_call_whose_caller_has_left_fails_without_a_traceback_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(_connection: object) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise OSError("connection refused")
+
+    async def main() -> None:
+        session = postgres_session.PostgresSession("postgresql://127.0.0.1:1/x", "control")
+        session._connect = AsyncMock()  # type: ignore[method-assign]
+        calling = asyncio.create_task(session.run(fail))
+        await asyncio.sleep(0.01)
+        calling.cancel()
+        await asyncio.sleep(0.01)
+        gc.collect()  # asyncio logs what no one retrieved when the task is collected
+        await session.close()
+
+    asyncio.run(main())
+    assert caplog.messages == []
 
 
 def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

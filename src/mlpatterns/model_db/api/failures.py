@@ -82,8 +82,8 @@ async def _http(request: Request, error: Any) -> JSONResponse:
     return JSONResponse({"error": text or str(error.detail).lower()}, error.status_code, headers=error.headers)
 
 
-async def _database(_: Request, error: Any) -> JSONResponse:
-    log.error("the registry's database failed: %s", error.orig)
+async def _database(request: Request, error: Any) -> JSONResponse:
+    request.app.state.database.failed(error)
     return JSONResponse({"error": "the registry's database does not answer; try again"}, 503, {"retry-after": "1"})
 
 

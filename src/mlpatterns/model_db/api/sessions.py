@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
 from sqlalchemy import Select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mlpatterns.model_db.database import Writer
@@ -18,6 +20,8 @@ from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
 
 __all__ = ["Database", "Listing", "ListingRequest", "Sessions"]
+
+log = logging.getLogger("mlpatterns")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,17 +38,30 @@ class Sessions:
         self.home, self.artifacts = settings.home, settings.artifacts_url
         open_objects(self.artifacts)  # so that an invalid URL fails at the start
         self._engine = upgrade(settings.registry_url, create="missing")
+        self._down = False
 
     def close(self) -> None:
         self._engine.dispose()
 
     def read(self, work: Callable[[Session], T]) -> T:
         with Session(self._engine) as session:
-            return work(session)
+            return self._answered(work(session))
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Runs `work` in a transaction, commits it and returns the result; see `Writer.run`."""
-        return Writer(self._engine).run(work)
+        return self._answered(Writer(self._engine).run(work))
+
+    def failed(self, error: DBAPIError) -> None:
+        """Logs an error of the database. Of an outage only the first error is logged, since every request has one."""
+        if not (self._down and isinstance(error, OperationalError)):
+            log.error("the registry's database failed: %s", " ".join(str(error.orig).split()))
+        self._down = self._down or isinstance(error, OperationalError)
+
+    def _answered(self, result: T) -> T:
+        if self._down:
+            log.info("the registry's database answers again")
+        self._down = False
+        return result
 
     def answers(self) -> None:
         """Checks that the database answers a trivial query.

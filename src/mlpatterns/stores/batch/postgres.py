@@ -16,11 +16,12 @@ from mlpatterns.stores.batch.opened import TableItems, TableSink, TableSource
 from mlpatterns.stores.batch.pgcopy import read_binary, write_binary
 from mlpatterns.stores.batch.server import ServerDatabase
 from mlpatterns.stores.batch.table import TablePlace
+from mlpatterns.stores.postgres_blocking import connect_blocking
 from mlpatterns.stores.postgres_session import postgres_place
 
 __all__ = ["PostgresBatchItems", "PostgresBatchSink", "PostgresBatchSource"]
 
-SECONDS = 5  # time limit to connect
+SECONDS, CALL_SECONDS = 5, 60  # time limits to connect, and for the server to send something
 
 _KINDS: MappingProxyType[str, Kind] = MappingProxyType({
     **dict.fromkeys(("int2", "int4", "int8"), "int"),
@@ -129,10 +130,10 @@ class PostgresDatabase(ServerDatabase):
         return self._known.get(table, {})
 
     def _connect(self) -> Any:
-        import psycopg
-
         # No prepared statements: a connection pooler between this process and the server would mix them up.
-        return psycopg.connect(self._place, autocommit=True, prepare_threshold=None, connect_timeout=SECONDS)
+        return connect_blocking(
+            CALL_SECONDS, self._place, autocommit=True, prepare_threshold=None, connect_timeout=SECONDS
+        )
 
     def _quoted(self, name: str) -> str:
         return '"{}"'.format(name.replace('"', '""'))

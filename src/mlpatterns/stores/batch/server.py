@@ -5,14 +5,16 @@ It uses a PEP 249 connection in autocommit mode, with explicit transactions."""
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from mlpatterns.errors import Unavailable
 from mlpatterns.stores.batch.database import ConstraintViolated, Database
 
 __all__ = ["ServerDatabase"]
+
+T = TypeVar("T")
 
 
 class ServerDatabase(Database):
@@ -41,9 +43,12 @@ class ServerDatabase(Database):
         return self._quoted(name).replace("%", "%%")  # to the driver, a single % begins a placeholder
 
     def query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._cursor() as cursor:
-            cursor.execute(statement, tuple(values))
-            return list(cursor.fetchall())
+        def work() -> list[tuple[Any, ...]]:
+            with self._cursor() as cursor:
+                cursor.execute(statement, tuple(values))
+                return list(cursor.fetchall())
+
+        return self._surely(work)
 
     def make(self, statements: Sequence[str]) -> None:
         for statement in statements:
@@ -54,7 +59,7 @@ class ServerDatabase(Database):
         if self._inside:
             yield
             return
-        self.execute("BEGIN", ())
+        self._surely(lambda: self.execute("BEGIN", ()))
         self._inside = True
         try:
             yield
@@ -89,8 +94,19 @@ class ServerDatabase(Database):
         except (self._error, OSError) as error:
             self.close()
             refused = any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)  # the name in PEP 249
-            text = f"{self._where} refuses the statement: {' '.join(str(error).split())}"
+            does = "refuses the statement" if refused else "failed"
+            text = f"{self._where} {does}: {' '.join(str(error).split())}"
             raise (ConstraintViolated(text) if refused else Unavailable(text)) from error
+
+    def _surely(self, work: Callable[[], T]) -> T:
+        """The result of work that may run twice: once more if it began on a connection that a restart has ended."""
+        had_connection = self._connection is not None and not self._inside
+        try:
+            return work()
+        except Unavailable:
+            if not had_connection:
+                raise
+        return work()
 
     def _roll_back(self) -> None:
         if self._connection is not None:

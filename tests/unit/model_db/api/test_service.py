@@ -13,6 +13,7 @@ import pytest
 from openapi_spec_validator import validate
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
 
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.model_db.api.sessions import Sessions
@@ -92,6 +93,28 @@ def test_a_database_that_went_away_is_a_503_and_not_ready(ask: Ask, monkeypatch:
         assert (await http.get("/health/live")).status_code == 200
 
     ask(question)
+
+
+def test_an_outage_is_two_lines_of_the_log(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def down(self: Session, *_args: Any, **_options: Any) -> Any:
+        raise OperationalError("select", {}, Exception("connection refused\n\tIs the server running?"))
+
+    async def question(http: httpx.AsyncClient) -> None:
+        with monkeypatch.context() as outage:
+            outage.setattr(Session, "execute", down)
+            for _ in range(3):
+                assert (await http.get("/health/ready")).status_code == 503
+        assert (await http.get("/health/ready")).status_code == 200
+        assert (await http.get(f"{API}/projects/all")).status_code == 200
+
+    with caplog.at_level("INFO", "mlpatterns"):
+        ask(question)
+    assert [line for line in caplog.messages if "database" in line] == [
+        "the registry's database failed: connection refused Is the server running?",
+        "the registry's database answers again",
+    ]
 
 
 def test_more_requests_than_connections_are_a_503(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
