@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,7 @@ def test_commands_refuse_them_with_exit_code_2(
     register(entry, Settings(home=tmp_path, registry=url))
     monkeypatch.setenv("MLPATTERNS_HOME", str(tmp_path))
     monkeypatch.setenv("MLPATTERNS_REGISTRY", url)
+    monkeypatch.setattr(logging.root, "handlers", [])  # a test before may have left one that writes to its own stderr
     for words in (
         ("show", "shapes "),
         ("tag", "shapes", "stage=new "),

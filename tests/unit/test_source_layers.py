@@ -28,8 +28,8 @@ LISTS_OF_OPTIONS = {"cli/image.py build", "cli/load.py command", "cli/run.py com
 KNOWN_LONG_FILES: set[str] = set()
 KNOWN_LONG_FUNCTIONS: set[str] = set()
 
-# Its underscore does not mean private: the standard library documents it.
-DOCUMENTED = {"os._exit"}
+# Their underscores do not mean private: the standard library documents them.
+DOCUMENTED = {"os._exit", "sys._current_frames"}
 
 # Attributes that may be accessed by name, because the object is not ours: package, attribute, and whose it is.
 FOREIGN_ATTRIBUTES = {

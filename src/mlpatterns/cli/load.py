@@ -163,7 +163,11 @@ def _interruptible(work: Callable[[asyncio.Event], Coroutine[Any, Any, Report]])
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        return await work(stop)
+        try:
+            return await work(stop)
+        finally:  # a second Ctrl-C ends what follows
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     return _run(main())
 

@@ -204,11 +204,8 @@ class SharedDocuments:
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            then = (
-                "predictions wait for what was never read"
-                if self.unread
-                else "the last known versions are used meanwhile"
-            )
+            known = "the last known versions are used meanwhile"
+            log.warning("%s: %s; %s", self._names, trouble, "predictions wait for it" if self.unread else known)
         if self.trouble and not trouble:
             log.info("%s: the control store answers again", self._names)
         self.trouble = trouble

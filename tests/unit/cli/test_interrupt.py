@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
+from threading import Thread
 from time import monotonic, sleep
 
 import pytest
 
+from mlpatterns.cli import interrupt
 from mlpatterns.cli.interrupt import lasting_interrupts
 
 
@@ -44,6 +46,18 @@ def test_an_interrupt_that_python_ignores_is_raised_again(happens: Callable[[], 
         with pytest.raises(KeyboardInterrupt):
             sleep(30)
         assert monotonic() - before < 20
+
+
+def test_it_is_not_raised_while_the_first_is_still_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy machine, where other threads run before the hook returns: Python would ignore the second too."""
+
+    class Slow(Thread):
+        def start(self) -> None:
+            super().start()
+            sleep(0.2)
+
+    monkeypatch.setattr(interrupt, "Thread", Slow)
+    test_an_interrupt_that_python_ignores_is_raised_again(in_a_finalizer)
 
 
 def test_other_ignored_exceptions_are_reported_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -469,7 +469,7 @@ def test_there_is_an_end_to_how_many_may_watch() -> None:
         for watch in watches[1:]:
             watch.cancel()
 
-    asking(test, iris())
+    asking(test, iris(), settings=Settings(max_grpc_streams=128))
 
 
 def test_a_sentence_that_no_client_could_take_is_cut() -> None:
