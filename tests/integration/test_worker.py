@@ -218,6 +218,27 @@ def test_workers_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
         assert not alive
 
 
+HANGS = """
+import asyncio
+from mlpatterns import serve
+from mlpatterns.testing import CountingModel
+
+class Hanging(CountingModel):
+    async def stop(self):
+        await asyncio.sleep(600)
+
+app = serve(Hanging)
+"""
+
+
+@pytest.mark.slow  # the seconds that it is waited for
+def test_a_predictor_whose_stop_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(HANGS)
+    with serving(tmp_path / "app.py", cwd=tmp_path, environ={"MLPATTERNS_REQUEST_TIMEOUT": "1"}) as server:
+        assert server.stop() == 1
+        assert "the predictors did not stop within 6 s; the process ends" in server.output
+
+
 def test_reload_serves_the_changed_file(tmp_path: Path) -> None:
     with sleeper(tmp_path, "--reload") as server:
         file = tmp_path / "app.py"

@@ -166,7 +166,11 @@ class DrainingServer(uvicorn.Server):
         assert self._running is not None
         if not self._starting.started:
             self._running.cancel()
-        await asyncio.wait([self._running])
+        seconds = self._settings.request_timeout + 5
+        _, going = await asyncio.wait([self._running], timeout=seconds)
+        if going:  # the `stop` of a predictor hangs
+            log.error("the predictors did not stop within %g s; the process ends", seconds)
+            os._exit(1)
         if self._app.draining:
             _end_soon()  # the next version of a model may still be loading
 

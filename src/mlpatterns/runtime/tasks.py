@@ -23,6 +23,7 @@ log = logging.getLogger("mlpatterns")
 LOOK = 0.01  # seconds between two checks whether the last request of a model has ended
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds until work that failed is restarted
 FAILING = "mlpatterns_task_failing"
+CANCEL_AGAIN = 5.0  # seconds
 STEADY = 10.0  # seconds that restarted work must run until its failure is no longer reported
 
 Work = Callable[[], Awaitable[None]]
@@ -68,15 +69,22 @@ class Tasks:
         return True
 
     async def end(self, pieces: Collection[Predictor] | None = None) -> None:
-        """Cancels the work of `pieces`, or all work, and waits until it has ended."""
-        ending = [
+        """Cancels the work of `pieces`, or all work, and waits until it has ended.
+
+        Work that goes on is cancelled again after a while, because libraries can lose a cancellation. For example,
+        `asyncio.wait_for` of Python 3.11 does, if what it awaits ends at the same moment.
+        """
+        ending = {
             task
             for task, owner in self._owners.items()
             if pieces is None or (owner.piece is not None and is_in(owner.piece, pieces))
-        ]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        }
+        going = ending
+        while going:
+            for task in going:
+                task.cancel()
+            _, going = await asyncio.wait(going, timeout=CANCEL_AGAIN)
+        await asyncio.gather(*ending, return_exceptions=True)  # so that no exception is reported as never retrieved
 
     def _start(self, owner: TaskOwner, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from core import runtime_of
 from mlpatterns.metrics import ProcessMetrics
-from mlpatterns.runtime import AppRuntime, running
+from mlpatterns.runtime import AppRuntime, running, tasks
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock
 from mlpatterns.user_errors import UnknownName
@@ -30,6 +31,26 @@ def run(work: Callable[[AppRuntime], Coroutine[Any, Any, None]], *, clock: FakeC
     return {
         (sample.family.name, *(value for _, value in sample.labels)): sample.values[0] for sample in metrics.samples()
     }
+
+
+def test_work_that_a_library_kept_from_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN", 0.05)
+    ended: list[bool] = []
+
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):  # as asyncio.wait_for of Python 3.11 now and then
+            await asyncio.sleep(60)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def work(runtime: AppRuntime) -> None:
+        runtime_of(runtime).keep("deaf", deaf)
+        await asyncio.sleep(0)
+
+    run(work)
+    assert ended == [True]
 
 
 # ---- keep ----
