@@ -24,7 +24,7 @@ from mlpatterns.user_errors import MissingExtra, SettingsError
 
 __all__ = ["MysqlBatchItems", "MysqlBatchSink", "MysqlBatchSource"]
 
-SECONDS, CALL_SECONDS = 5, 60  # time limits to connect, and for one statement
+SECONDS, CALL_SECONDS = 5, 600  # to connect, and for one statement: to count a large table takes minutes
 LOCK_SECONDS = 30
 
 _URL = re.compile(

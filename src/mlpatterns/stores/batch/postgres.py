@@ -21,7 +21,7 @@ from mlpatterns.stores.postgres_session import postgres_place
 
 __all__ = ["PostgresBatchItems", "PostgresBatchSink", "PostgresBatchSource"]
 
-SECONDS, CALL_SECONDS = 5, 60  # time limits to connect, and for the server to send something
+SECONDS, CALL_SECONDS = 5, 600  # to connect, and until the server sends something: to count large tables takes minutes
 
 _KINDS: MappingProxyType[str, Kind] = MappingProxyType({
     **dict.fromkeys(("int2", "int4", "int8"), "int"),
