@@ -79,7 +79,7 @@ def test_a_project_of_each_pattern_passes_its_tests_and_serves(
 ) -> None:
     project = tmp_path / f"My_{pattern}"
     printed = make(installed, home, project, "--pattern", pattern)
-    assert f"my-{pattern.replace('_', '-')}, made of {pattern}" in printed
+    assert f"my-{pattern.replace('_', '-')}, made from {pattern}" in printed
     assert "no sample" not in printed
     app = (project / "app.py").read_text(encoding="utf-8")
     assert "mlpatterns.patterns" not in app

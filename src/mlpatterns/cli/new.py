@@ -63,7 +63,7 @@ def _system(name: str) -> System:
         )
         raise NotOffered(f"{system.name} is a training and serves nothing; {use}")
     if "app" in system.defines and "build" not in system.defines and system.header.group != "training":
-        raise NotOffered(f"{system.name} does not compose pieces, so no project can be made of it; "
+        raise NotOffered(f"{system.name} does not compose pieces, so no project can be made from it; "
                          f"`mlpatterns show {system.name}` shows its commands, which take models of yours")  # fmt: skip
     require(name, "app")
     return require(name, "build")

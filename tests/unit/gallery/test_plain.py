@@ -103,7 +103,7 @@ def test_its_card_has_need_diagram_documents_and_a_form_of_the_routes_that_read(
     async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
         await register(http, "iris", "shapes")
         shown = await card(http)
-        assert "Know which model was trained from what" in shown
+        assert "Know what each model was trained from" in shown
         assert "server (SQLite (projects by project_name (models by model_name, with model_tags (experiments " in shown
         assert re.findall(r'href="(model_db/[^"]+)"', shown) == [
             "model_db/docs", "model_db/openapi.json", "model_db/health/ready"
