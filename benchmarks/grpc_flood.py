@@ -99,7 +99,7 @@ class _Client:
                 return f"GOAWAY {int.from_bytes(payload[4:8], 'big')} {payload[8:68].decode(errors='replace')}".strip()
             if kind == PING and not flags:
                 connection.send(frame(PING, ACK, 0, payload))
-            elif kind == SETTINGS and not flags:
+            elif kind == SETTINGS and not flags and self._flood.greets:
                 connection.send(frame(SETTINGS, ACK, 0))
         return ""
 

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -91,8 +91,19 @@ def run(plan: Plan, folder: Path) -> Report:
             Goal("memory kept after a flood, worst", "< 100 MB", f"{kept:.0f} MB", kept < MOST_KEPT),
         ),
         tables=(Table("floods of HTTP/2 frames, 1 worker", COLUMNS, tuple(_row(*pair) for pair in seen.items())),),
-        raw={"seen": msgspec.to_builtins(seen)},
+        raw={"seen": {name: _figures(one) for name, one in seen.items()}},
     )
+
+
+def _figures(seen: Seen) -> dict[str, Any]:
+    """What is kept of a flood: of thousands of latencies their number and quantiles, in seconds."""
+    kept: dict[str, Any] = msgspec.to_builtins(seen)
+    for face in ("grpc", "http"):
+        found = sorted(kept[face])
+        places = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+        quantiles = {key: found[min(len(found) - 1, int(share * len(found)))] for key, share in places.items()}
+        kept[face] = {"requests": len(found), **quantiles}
+    return kept
 
 
 def _seconds(name: str, plan: Plan) -> int:

@@ -129,9 +129,7 @@ class ServerProcess:
             user, system = stat.read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime and stime, in ticks
             return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
         told = subprocess.run(["ps", "-o", "time=", "-p", str(self.pid)], capture_output=True, text=True, check=True)  # noqa: S603, S607
-        days, _, clock = told.stdout.rpartition("-")  # ps(1): [DD-]HH:MM:SS
-        seconds = sum(float(part) * float(60**place) for place, part in enumerate(reversed(clock.split(":"))))
-        return float(days or 0) * 86_400 + seconds
+        return _ps_seconds(told.stdout)
 
     @property
     def output(self) -> str:
@@ -192,3 +190,10 @@ def _send(child: asyncio.subprocess.Process, number: int) -> None:
     if child.returncode is None:
         with suppress(ProcessLookupError):  # it has just ended
             child.send_signal(number)
+
+
+def _ps_seconds(text: str) -> float:
+    """The seconds of a time as ps(1) prints it: ``[DD-]HH:MM:SS``."""
+    days, _, clock = text.rpartition("-")
+    seconds = sum(float(part) * float(60**place) for place, part in enumerate(reversed(clock.split(":"))))
+    return float(days or 0) * 86_400 + seconds

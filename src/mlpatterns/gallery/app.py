@@ -128,7 +128,8 @@ class Gallery:
             return Card(system, waiting=(UNKNOWN,))
 
     async def _ready(self) -> Response:
-        """One that was ready and is no longer is trouble, or all others would leave the load balancer with it."""
+        """Ready once every system was ready. A system that stops being ready is only reported as trouble, because a 503
+        would keep the load balancer from sending requests to the others."""
         waiting, trouble = [], {name: str(error) for name, error in self._refused.items()}
         for name, member in self._running.items():
             reasons = await self._waits(name, member)

@@ -204,8 +204,8 @@ class SharedDocuments:
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            known = "the last known versions are used meanwhile"
-            log.warning("%s: %s; %s", self._names, trouble, "predictions wait for it" if self.unread else known)
+            unknown, used = "its documents are unknown until it answers", "the last known versions are used meanwhile"
+            log.warning("%s: %s; %s", self._names, trouble, unknown if self.unread else used)
         if self.trouble and not trouble:
             log.info("%s: the control store answers again", self._names)
         self.trouble = trouble

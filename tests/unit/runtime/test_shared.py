@@ -232,7 +232,7 @@ def test_what_the_log_says_of_the_store_names_the_system(caplog: pytest.LogCaptu
     with caplog.at_level("INFO", "mlpatterns"):
         run(work)
     assert caplog.messages == [
-        "shop: the control store does not answer; predictions wait for it",
+        "shop: the control store does not answer; its documents are unknown until it answers",
         "shop: the control store answers again",
         "shop: the control store does not answer; the last known versions are used meanwhile",
         "shop: the control store answers again",

@@ -48,7 +48,7 @@ class ServerDatabase(Database):
                 cursor.execute(statement, tuple(values))
                 return list(cursor.fetchall())
 
-        return self._surely(work)
+        return self._reconnecting(work)
 
     def make(self, statements: Sequence[str]) -> None:
         for statement in statements:
@@ -59,7 +59,7 @@ class ServerDatabase(Database):
         if self._inside:
             yield
             return
-        self._surely(lambda: self.execute("BEGIN", ()))
+        self._reconnecting(lambda: self.execute("BEGIN", ()))
         self._inside = True
         try:
             yield
@@ -98,7 +98,7 @@ class ServerDatabase(Database):
             text = f"{self._where} {does}: {' '.join(str(error).split())}"
             raise (ConstraintViolated(text) if refused else Unavailable(text)) from error
 
-    def _surely(self, work: Callable[[], T]) -> T:
+    def _reconnecting(self, work: Callable[[], T]) -> T:
         """The result of work that may run twice: once more if it began on a connection that a restart has ended."""
         had_connection = self._connection is not None and not self._inside
         try:
